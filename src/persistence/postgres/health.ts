@@ -1,8 +1,8 @@
 import { performance } from 'node:perf_hooks'
 import type { StoreEvent } from '../store.ts'
 
-/** What may be wrong: the server cannot be reached, or it is there and takes no writes. The first that is wrong is told. */
-const parts = ['connection', 'writes'] as const
+/** What may be wrong: the server cannot be reached, it is there and takes no writes, or a commit has no answer. The first that is wrong is told. */
+const parts = ['connection', 'writes', 'commits'] as const
 type Part = (typeof parts)[number]
 
 /** For how long what was refused counts although other transactions are committed, in ms: not every one needs room on the disk. */
@@ -12,10 +12,13 @@ const refusedMs = 5_000
 export class Health {
   readonly #notify: (event: StoreEvent) => void
   readonly #troubles = new Map<Part, { readonly message: string; readonly cause: 'full' | undefined }>()
+  /** The connections that are broken: another that works does not end that trouble. */
+  readonly #broken = new Set<object>()
   #told: Part | undefined
   /** Monotonic ms. */
   #since = 0
   #refusedAt = 0
+  #wroteAt = 0
 
   constructor(notify: (event: StoreEvent) => void) {
     this.#notify = notify
@@ -40,9 +43,20 @@ export class Health {
     })
   }
 
+  disconnected(connection: object, reason: string): void {
+    this.#broken.add(connection)
+    this.set('connection', reason)
+  }
+
+  connected(connection: object): void {
+    if (this.#broken.delete(connection) && this.#broken.size === 0) this.set('connection', null)
+  }
+
   /** A transaction was committed; `wrote`: it stored something. */
   committed(wrote: boolean): void {
-    if (this.#told !== 'writes') return
+    if (!this.#told) return
+    if (wrote) this.#wroteAt = performance.now()
+    if (!this.#troubles.has('writes')) return
     if (wrote || performance.now() - this.#refusedAt >= refusedMs) this.set('writes', null)
   }
 
@@ -55,8 +69,8 @@ export class Health {
     return this.#told === undefined ? null : this.#troubles.get(this.#told)!.message
   }
 
-  /** The same, if anything has been wrong for so long. */
+  /** The same, if anything has been wrong and nothing was stored for so long. */
   troubleFor(ms: number): string | null {
-    return performance.now() - this.#since >= ms ? this.trouble : null
+    return performance.now() - Math.max(this.#since, this.#wroteAt) >= ms ? this.trouble : null
   }
 }

@@ -219,12 +219,12 @@ export class PostgresStore implements Store {
   #hearNode(): void {
     this.#node.listener = {
       onSignal: (signal) => this.#signals.hear(signal),
-      onFailed: (message) => this.#health.set('connection', message),
+      onFailed: (message) => this.#health.disconnected(this.#node, message),
       onFatal: (error) => this.#options.notify({ type: 'fatal', error }),
       onBeat: (time) => {
         this.#maintenance.beaten(time).then(
-          () => this.#health.set('connection', null),
-          (error: Error) => this.#health.set('connection', error.message),
+          () => this.#health.connected(this.#node),
+          (error: Error) => this.#health.disconnected(this.#node, error.message),
         )
       },
     }

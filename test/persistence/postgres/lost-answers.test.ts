@@ -1,4 +1,5 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { OutcomeUnknownError } from '../../../src/errors.ts'
 import { Addresses } from '../../../src/persistence/postgres/addresses.ts'
@@ -7,6 +8,7 @@ import type { LeasedJob, Store } from '../../../src/persistence/store.ts'
 import { aDatabase, aDriver, aSchema, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob } from '../../support/store.ts'
+import { whenDone } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
 describe.skipIf(postgresMissing)('connections that break again and again', () => {
@@ -164,6 +166,125 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     expect(await asked).toBeInstanceOf(OutcomeUnknownError)
   })
 
+  type Query = (this: unknown, ...given: [{ text?: string } | string, ...unknown[]]) => Promise<unknown>
+  /** Lets a test see, or refuse, what a store asks the server. */
+  function hear(line: ReturnType<typeof aDriver>, look: (text: string) => void): void {
+    const { prototype } = line.driver.Client
+    const query = prototype.query as Query
+    prototype.query = async function (this: unknown, ...given: Parameters<Query>) {
+      const [asked] = given
+      look(typeof asked === 'string' ? asked : String(asked?.text))
+      return query.apply(this, given)
+    } as never
+  }
+  async function aStranger(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: await aDatabase() })
+    await client.connect()
+    whenDone(() => client.end())
+    return client
+  }
+
+  test('while the server still commits wait for that, however long it takes', async () => {
+    const { store, line, path } = await openPostgres()
+    const stranger = await aStranger()
+    await stranger.query(`
+      CREATE FUNCTION ${path}.hold() RETURNS trigger LANGUAGE plpgsql SET lock_timeout TO 0 AS $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON ${path}.job_payloads DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ${path}.hold();
+      SELECT pg_advisory_lock(4711)`)
+    let asked = 0
+    hear(line, (text) => {
+      if (text.startsWith('UPDATE writers SET last_call')) asked++
+    })
+
+    const call = store.enqueue([aJob()]).catch((error) => error)
+    const isHeld = `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711`
+    await expect.poll(async () => (await stranger.query(isHeld)).rowCount).toBe(1)
+    line.drop()
+    await expect.poll(() => asked, { timeout: 10_000 }).toBeGreaterThan(1)
+    await stranger.query('SELECT pg_advisory_unlock(4711)')
+
+    expect(await call).toMatchObject({ outcome: 'stored' })
+    expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
+    expect(await store.verify()).toMatchObject({ jobs: 2, violationCount: 0 })
+  })
+
+  test.each([-1, 1])(
+    'a writer whose number in the database is off by %i gets another, and the node stays',
+    async (by) => {
+      const { store, path, notices } = await openPostgres()
+      await store.enqueue([aJob()])
+      await (await aStranger()).query(`UPDATE ${path}.writers SET last_call = last_call + ${by}`)
+
+      expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
+      expect(await store.verify()).toMatchObject({ jobs: 2, violationCount: 0 })
+      expect(notices).toEqual([])
+    },
+  )
+
+  test('a writer that is given up again and again pauses', async () => {
+    const { store, line, path } = await openPostgres()
+    await (await aStranger()).query(`
+      CREATE FUNCTION ${path}.give_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'JM001'; END $$;
+      CREATE TRIGGER give_up BEFORE UPDATE ON ${path}.writers FOR EACH ROW EXECUTE FUNCTION ${path}.give_up()`)
+    let steps = 0
+    hear(line, (text) => {
+      if (text.startsWith('SELECT * FROM step_')) steps++
+    })
+    const begunAt = performance.now()
+
+    store.enqueue([aJob()]).catch(() => {})
+    await expect.poll(() => steps, { timeout: 10_000 }).toBeGreaterThan(2)
+
+    expect(performance.now() - begunAt).toBeGreaterThan(450)
+  })
+
+  test('a node that cannot show itself when its writer was given up refuses calls, keeps outcomes, and goes on', async () => {
+    const { store, line, path, notices } = await openPostgres()
+    await store.enqueue([aJob()])
+    const [job] = await store.lease({ limit: 1, wait: false, start: true })
+    let isAway = true
+    hear(line, (text) => {
+      if (isAway && text.includes('UPDATE nodes SET seen_at'))
+        throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+    })
+    await (await aStranger()).query(`UPDATE ${path}.writers SET last_call = last_call + 7`)
+
+    const refusal = await store.enqueue([aJob()]).catch((error) => error)
+    await (await aStranger()).query(`UPDATE ${path}.writers SET last_call = last_call + 7`)
+    const applied = store.apply([{ ...leaseOf(job!), event: 'succeed' }])
+    const leased = store.lease({ limit: 1, wait: false, start: true })
+    await setTimeout(50)
+    isAway = false
+
+    expect(refusal).toMatchObject({ code: 'unavailable' })
+    expect([await applied, await leased]).toEqual([[], []])
+    expect(notices.filter(({ type }) => type !== 'health')).toEqual([])
+  })
+
+  test('a writer that cannot connect is told once and refuses in time, though the heartbeat goes on', async () => {
+    const { store, line, notices } = await openPostgres({ leaseMs: 900 })
+    await store.enqueue([aJob()])
+    let tries = 0
+    hear(line, (text) => {
+      if (text !== pinPlansSql) return
+      tries++
+      throw Object.assign(new Error('remaining connection slots are reserved'), { code: '53300' })
+    })
+    line.drop()
+    // Nothing was under way when it broke.
+    await setTimeout(50)
+
+    const refusal = await store.enqueue([aJob()]).catch((error) => error)
+
+    // It waits twice as long after each try, for 2 s in all.
+    expect(tries).toBeLessThan(10)
+    expect(refusal).toMatchObject({ code: 'unavailable', message: expect.stringContaining('slots are reserved') })
+    expect(notices.filter(({ type }) => type === 'health')).toHaveLength(1)
+    const sessions = `SELECT 1 FROM pg_stat_activity WHERE application_name = 'jobmachine' AND datname = current_database()`
+    await store.close()
+    await expect.poll(async () => (await (await aStranger()).query(sessions)).rowCount).toBe(0)
+  })
+
   test('are reported once, and are over when the server is there again', async () => {
     const { store, line, notices } = await openPostgres()
     await store.enqueue([aJob()])
@@ -174,6 +295,8 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     line.mend()
 
     expect(await asked).toEqual([])
+    // The heartbeat too.
+    await expect.poll(() => notices.length).toBe(2)
     expect(notices.map((notice) => notice.type === 'health' && notice.error === null)).toEqual([false, true])
   })
 })

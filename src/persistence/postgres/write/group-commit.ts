@@ -29,7 +29,7 @@ const refusedWaitMs = 500
 const againMs = { first: 500, most: 30_000 }
 /** How long a commit is under way before it counts as trouble, in ms. */
 const slowMs = 5_000
-/** For how long nothing was committed when calls that wait are refused, and those under way are told that nobody knows, in ms. */
+/** For how long nothing was stored when calls that wait are refused, and how long those under way wait for a lost answer, in ms. */
 const refuseAfterMs = 2_000
 const unknownAfterMs = 10_000
 /** How long a close waits for what is under way, in ms: the server may be away. */
@@ -61,7 +61,7 @@ export class GroupCommit {
   #pumping: NodeJS.Immediate | undefined
   #running = new Set<Promise<void>>()
   /** What is being committed, and since when: monotonic ms. */
-  readonly #underWay = new Map<Batch, number>()
+  readonly #underWay = new Map<Batch, { readonly since: number; readonly writer: Writer }>()
   /** Calls that take too long each by itself, with the pause before their next try; then they go alone. */
   readonly #slow = new Map<Batch, number>()
   #slowAgain: Batch[] = []
@@ -108,8 +108,9 @@ export class GroupCommit {
   /** To be called now and then: answers those who would wait for a server that is away, or does not answer. */
   lookAtTime(now: number): void {
     const { health, writers } = this.#parts
-    const oldest = Math.min(...this.#underWay.values())
-    if (now - oldest > slowMs) health.set('writes', `a commit has not been answered for more than ${slowMs / 1_000} s`)
+    const isSlow = [...this.#underWay.values()].some(({ since }) => now - since > slowMs)
+    health.set('commits', isSlow ? `a commit has not been answered for more than ${slowMs / 1_000} s` : null)
+    this.#tellUnknown(now)
     // Whether writes succeed again is found out by one.
     if (health.trouble !== null && this.#idle.length === writers.length) this.change([]).catch(() => {})
     const trouble = health.troubleFor(refuseAfterMs)
@@ -118,13 +119,16 @@ export class GroupCommit {
     const impatient = this.#changes.filter(({ patient }) => !patient)
     this.#reject({ ...nothing, enqueues: this.#enqueues.splice(0), changes: impatient }, error)
     this.#changes = this.#changes.filter(({ patient }) => patient)
-    const unknown = health.isConnected ? null : health.troubleFor(unknownAfterMs)
-    if (unknown === null) return
-    for (const { enqueues, changes } of this.#underWay.keys())
-      this.#reject(
-        { ...nothing, enqueues, changes: changes.filter(({ patient }) => !patient) },
-        new OutcomeUnknownError(new Error(unknown)),
-      )
+  }
+
+  /** Those under way whose answer was lost, or may be: what can wait for it goes on waiting. */
+  #tellUnknown(now: number): void {
+    const { health } = this.#parts
+    for (const [{ enqueues, changes }, { since, writer }] of this.#underWay) {
+      if (now - since < unknownAfterMs || (health.isConnected && !writer.isLookingBack)) continue
+      const error = new OutcomeUnknownError(new Error(health.trouble ?? 'its connection broke'))
+      this.#reject({ ...nothing, enqueues, changes: changes.filter(({ patient }) => !patient) }, error)
+    }
   }
 
   /** All that one turn of the loop asks goes into one transaction. */
@@ -186,18 +190,20 @@ export class GroupCommit {
   }
 
   async #commit(writer: Writer, batch: Batch): Promise<void> {
-    this.#underWay.set(batch, performance.now())
+    this.#underWay.set(batch, { since: performance.now(), writer })
     try {
-      for (;;) {
+      for (let givenUp = 0; ; ) {
         try {
           await this.#tryCommit(writer, batch)
           this.#endSlow(batch)
           return
         } catch (error) {
-          // Another transaction has stored a key meanwhile, or the node has got another id: once more.
+          // Another transaction has stored a key meanwhile, or the node or its writer gets another id: once more.
           const failure = failureOf(error)
-          if (failure === 'given up') await this.#parts.revive()
-          else if (failure !== 'key') throw error
+          if (failure === 'given up') {
+            await this.#parts.revive()
+            if (++givenUp > 1) await pause(refusedWaitMs)
+          } else if (failure !== 'key') throw error
         }
       }
     } catch (error) {
@@ -245,7 +251,7 @@ export class GroupCommit {
     if (!isSlow) this.#endSlow(batch)
     if (error instanceof OutcomeUnknownError) this.#giveUp(batch, error)
     else if (failure === 'full') await this.#refuse(batch, new StorageFullError())
-    else if (error instanceof UnavailableError || failure === 'refused')
+    else if (error instanceof UnavailableError || failure === 'refused' || failure === 'lost')
       await this.#refuse(
         batch,
         new UnavailableError(`the database takes no writes now: ${error.message}`, { cause: error }),
@@ -298,7 +304,7 @@ export class GroupCommit {
     this.#reject({ ...batch, events: [], changes: batch.changes.filter((call) => !call.patient) }, error)
     this.#events.unshift(...batch.events)
     this.#changes.unshift(...patient)
-    await new Promise((resolve) => timers.setTimeout(resolve, refusedWaitMs))
+    await pause(refusedWaitMs)
   }
 
   /** So that none fails because of another. */
@@ -312,6 +318,10 @@ export class GroupCommit {
   #reject(batch: Batch, error: Error): void {
     for (const call of callsOf(batch)) call.reject(error)
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => timers.setTimeout(resolve, ms))
 }
 
 function callsOf({ enqueues, events, changes }: Batch): readonly Waiting<never>[] {

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type pg from 'pg'
 import { OutcomeUnknownError, UnavailableError } from '../../../errors.ts'
 import { timers } from '../../../runtime/timers.ts'
@@ -46,6 +47,10 @@ export class Writer {
   #nodeId = 0
   #calls = 0
   #closed = false
+  /** Since when it cannot connect, monotonic ms. */
+  #lostAt: number | null = null
+  /** The answer to its last step was lost, and it does not know yet what became of it. */
+  isLookingBack = false
 
   constructor(settings: Settings, health: Health, node: () => WriterNode) {
     this.#settings = settings
@@ -58,8 +63,13 @@ export class Writer {
     const client: pg.Client = await connect(this.#settings, () => {
       if (this.#client === client) this.#client = null
     })
-    await client.query(pinPlansSql)
-    await client.query(writerLocksSql)
+    try {
+      await client.query(pinPlansSql)
+      await client.query(writerLocksSql)
+    } catch (error) {
+      client.end().catch(() => {})
+      throw error
+    }
     this.#client = client
     return client
   }
@@ -91,7 +101,11 @@ export class Writer {
           this.#settings.addresses.leave(current)
           this.#drop(client, error as Error)
         } else if (failure === 'retry' && tries < triesMax) await sleep(retryMs)
-        else throw error
+        else {
+          // Nothing of this step is stored, and none that this writer sends ever will be.
+          if (failure === 'given up') this.#nodeId = 0
+          throw error
+        }
       }
     }
   }
@@ -113,29 +127,33 @@ export class Writer {
   }
 
   /**
-   * After a broken connection: what the last step did, if it was committed. Undefined: it was not, and never will be. It asks as the writer
-   * that sent the step, though its node may have come back under another id meanwhile.
+   * After a broken connection: what the last step did, if it was committed. Undefined: it was not, and never will be. The server may still
+   * work on it, and hold the row of its number: whatever goes wrong here, the answer is not known yet.
    */
   async #lookBack(step: Step): Promise<Answer | undefined> {
-    const call = this.#calls + 1
-    for (;;) {
-      const client = await this.#connected(Number.POSITIVE_INFINITY).catch((error) => {
-        throw this.#closed ? new OutcomeUnknownError(error) : error
-      })
-      try {
-        // Without a first event: so that it is told from the step's own number, should this answer be lost too.
-        await client.query(takeNumberSql, [this.#id, call])
-        const { rows } = await client.query<{ firstEvent: number | null }>(firstEventSql, [this.#id, call])
-        if (!rows[0]) throw new OutcomeUnknownError(new Error('this node was declared dead long ago'))
-        const { firstEvent } = rows[0]
-        const answer = firstEvent === null ? undefined : await this.#remember(client, step, firstEvent)
-        this.#calls = call
-        return answer
-      } catch (error) {
-        if (failureOf(error) !== 'lost') throw error
-        this.#drop(client, error as Error)
-      }
+    this.isLookingBack = true
+    try {
+      return await this.#connected(Number.POSITIVE_INFINITY, (client) => this.#ask(client, step))
+    } catch (error) {
+      // Its next number may be taken.
+      this.#nodeId = 0
+      throw error instanceof OutcomeUnknownError ? error : new OutcomeUnknownError(error as Error)
+    } finally {
+      this.isLookingBack = false
     }
+  }
+
+  /** It asks as the writer that sent the step, though its node may have come back under another id meanwhile. */
+  async #ask(client: pg.Client, step: Step): Promise<Answer | undefined> {
+    const call = this.#calls + 1
+    // Without a first event: so that it is told from the step's own number, should this answer be lost too.
+    await client.query(takeNumberSql, [this.#id, call])
+    const { rows } = await client.query<{ firstEvent: number | null }>(firstEventSql, [this.#id, call])
+    if (!rows[0]) throw new OutcomeUnknownError(new Error('this node was declared dead long ago'))
+    const { firstEvent } = rows[0]
+    const answer = firstEvent === null ? undefined : await this.#remember(client, step, firstEvent)
+    this.#calls = call
+    return answer
   }
 
   /** What a transaction did, from the events that it wrote. */
@@ -176,26 +194,36 @@ export class Writer {
     return { done, jobs: (jobs.rows as unknown as StepRow[]).map(toJob) }
   }
 
-  #drop(client: pg.Client, error: Error): void {
-    this.#health.set('connection', error.message)
+  #drop(client: pg.Client | null, error: Error): void {
+    this.#lostAt ??= performance.now()
+    this.#health.disconnected(this, error.message)
     if (this.#client === client) this.#client = null
-    client.end().catch(() => {})
+    client?.end().catch(() => {})
   }
 
-  /** Tries until it is connected, and until `prepare` has done its part. */
-  async #connected(patience: number, prepare = async (client: pg.Client) => client): Promise<pg.Client> {
+  /** Tries until it is connected, and until `use` has done its part; if patience has no end, whatever goes wrong there. */
+  async #connected<Result>(patience: number, use: (client: pg.Client) => Promise<Result>): Promise<Result> {
     for (let wait = reconnectMs.first; ; wait = Math.min(2 * wait, reconnectMs.most)) {
       if (this.#closed) throw new UnavailableError('the system is stopped')
+      const { current } = this.#settings.addresses
+      let client = this.#client
       try {
-        this.#client ??= await this.connect()
-        this.#health.set('connection', null)
-        return await prepare(this.#client)
+        client ??= await this.connect()
+        const result = await use(client)
+        this.#lostAt = null
+        this.#health.connected(this)
+        return result
       } catch (error) {
-        if (failureOf(error) !== 'lost' && failureOf(error) !== 'refused') throw error
-        this.#client = null
-        this.#health.set('connection', (error as Error).message)
-        const trouble = this.#health.troubleFor(patience)
-        if (trouble !== null) throw new UnavailableError(`the database cannot be reached: ${trouble}`, { cause: error })
+        const failure = failureOf(error)
+        const isAway = failure === 'lost' || failure === 'refused'
+        if (error instanceof OutcomeUnknownError || (!isAway && patience < Number.POSITIVE_INFINITY)) throw error
+        if (isAway) {
+          if (client && failure === 'refused') this.#settings.addresses.leave(current)
+          this.#drop(client, error as Error)
+          const { message } = error as Error
+          if (performance.now() - this.#lostAt! >= patience)
+            throw new UnavailableError(`the database cannot be reached: ${message}`, { cause: error })
+        }
         await sleep(wait)
       }
     }
