@@ -249,7 +249,12 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     const admin = await aSession(server.address)
     await store.enqueue([aJob()])
     const terminate = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jobmachine'`
+    const { rows } = await admin.query(`SELECT pid FROM pg_stat_activity WHERE application_name = 'jobmachine'`)
     await admin.query(`ALTER DATABASE postgres SET default_transaction_read_only TO on; ${terminate}`)
+    // Of a call that was sent before it knew that its connection had ended, nobody would know.
+    const left = () => admin.query('SELECT 1 FROM pg_stat_activity WHERE pid = ANY ($1)', [rows.map(({ pid }) => pid)])
+    await expect.poll(async () => (await left()).rowCount).toBe(0)
+    await new Promise(setImmediate)
 
     const refusal = await store.enqueue([aJob()]).catch((error) => error)
     await admin.query(`ALTER DATABASE postgres RESET default_transaction_read_only; ${terminate}`)
