@@ -4,18 +4,19 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { createHttp } from '../../../src/http/index.ts'
 import { createJobSystem, defineHandler } from '../../../src/index.ts'
+import { ManualClock } from '../../../src/runtime/clock.ts'
 import { aDatabase, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
-import { aJob, leaseMs } from '../../support/store.ts'
+import { aJob, leaseMs, startAt } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
 import { ids } from '../conformance/helpers.ts'
 
-/** A node of a store, which runs `work`, and the system of another, which runs `other`, with one clock. */
-async function twoNodes() {
+/** A node of a store, which runs `work`, and the system of another, which runs `other`, with one clock unless that has its own. */
+async function twoNodes(own?: ManualClock) {
   const node = await openPostgres({ types: ['work'] })
   const postgres = { connectionString: await aDatabase(), schema: node.path, maxConnections: 3 }
   const handlers = [defineHandler({ type: 'other', payload: z.unknown(), run() {} })]
-  const system = await createJobSystem({ postgres, handlers, clock: node.clock, leaseMs })
+  const system = await createJobSystem({ postgres, handlers, clock: own ?? node.clock, leaseMs })
   whenDone(() => system.stop())
   await system.start()
   const [id] = ids(await node.store.enqueue([aJob()]))
@@ -98,12 +99,15 @@ describe.skipIf(postgresMissing)('a node that is asked about a job of another', 
   })
 
   test('lists the nodes: who holds how many jobs, who was heard of when, and who did what for all', async () => {
-    const { system, store, clock } = await twoNodes()
+    // The system does not see yet that the job is due, or it might be the one that makes it so.
+    const own = new ManualClock(startAt)
+    const { system, store, clock } = await twoNodes(own)
     await store.enqueue([aJob(), aJob({ delayMs: 10 })])
     await store.lease({ limit: 1, wait: false, start: true })
     await store.lease({ limit: 1, wait: false })
     clock.advance(10)
     await store.sweep()
+    own.advance(10)
 
     const nodes = await system.nodes()
 
