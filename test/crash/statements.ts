@@ -144,6 +144,7 @@ export async function walk(call: Call, cut: Cut, every: number): Promise<{ hits:
     if (isOver) break
     hits++
   }
+  await proxy.settled()
   await admin.end()
   return { hits, wrong }
 }
@@ -170,6 +171,7 @@ export async function walkOpening(cut: Cut, every: number): Promise<{ hits: numb
     if (isOver) break
     hits++
   }
+  await proxy.settled()
   await admin.end()
   return { hits, wrong }
 }

@@ -23,6 +23,7 @@ const bytes = { query: 0x51, sync: 0x53, ready: 0x5a, key: 0x4b }
 export async function postgresProxy(host: string, terminate: (pid: number) => Promise<void>) {
   const folder = tempFolder('/tmp')
   const sockets = new Set<Socket>()
+  const links: Link[] = []
   let armed: Armed | null = null
   let count = 0
   /** The cut that is due at this statement, if any. */
@@ -35,7 +36,7 @@ export async function postgresProxy(host: string, terminate: (pid: number) => Pr
   }
   const proxy = createServer((client) => {
     const server = connect(join(host, '.s.PGSQL.5432'))
-    new Link(client, server, atStatement, terminate)
+    links.push(new Link(client, server, atStatement, terminate))
     for (const socket of [client, server]) {
       sockets.add(socket)
       socket.on('close', () => sockets.delete(socket))
@@ -58,6 +59,10 @@ export async function postgresProxy(host: string, terminate: (pid: number) => Pr
       const wasArmed = armed !== null
       armed = null
       return wasArmed
+    },
+    /** Resolves when each cut that was due has been made. */
+    async settled() {
+      await Promise.all(links.map(({ settled }) => settled))
     },
     get count() {
       return count
@@ -110,6 +115,10 @@ class Link {
         server.destroy()
       })
     }
+  }
+
+  get settled(): Promise<void> {
+    return this.#toServer
   }
 
   async #break(cut: Cut, message: Buffer): Promise<void> {
