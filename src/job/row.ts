@@ -40,6 +40,11 @@ export interface JobRow extends StoredFields {
   readonly error: StoredError | null
   /** The trace in which it was enqueued, 32 hexadecimal digits; null if there was none. */
   readonly traceId: string | null
+  /** JSON text: the progress that its handler reported last, also in an earlier attempt. */
+  readonly progress: string | null
+  /** When that was stored, and the attempt that reported it. */
+  readonly progressAt: number | null
+  readonly progressAttempt: number | null
 }
 
 /** A job to store, already checked. Without `runAt` and `delayMs` it may run at once. */
@@ -59,8 +64,10 @@ export interface NewJobRow extends StoredFields {
 }
 
 /** A job as readers see it. Instants are epoch ms; values that do not apply are null. */
-export interface Job extends Omit<JobRow, 'payload' | 'maxAttempts' | StoredName>, ReadFields {
+export interface Job extends Omit<JobRow, 'payload' | 'maxAttempts' | 'progress' | StoredName>, ReadFields {
   readonly payload: unknown
+  /** The progress that its handler reported last, also in an earlier attempt. */
+  readonly progress: unknown
   readonly maxRetries: number
 }
 
@@ -76,9 +83,9 @@ export interface EnqueuedJob {
 const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
 
 /** A stored job as readers see it. One whose payload cannot be read has null, and an error that says so. */
-export function toJob({ payload, maxAttempts, ...row }: JobRow): Job {
+export function toJob({ payload, maxAttempts, progress, ...row }: JobRow): Job {
   const parsed = jsonNames.map((name) => [name, JSON.parse(row[name] as string)])
-  const job = { ...row, ...Object.fromEntries(parsed), maxRetries: maxAttempts - 1 }
+  const job = { ...row, ...Object.fromEntries(parsed), maxRetries: maxAttempts - 1, progress: parseProgress(progress) }
   try {
     return { ...job, payload: JSON.parse(payload) }
   } catch {
@@ -87,6 +94,15 @@ export function toJob({ payload, maxAttempts, ...row }: JobRow): Job {
       payload: null,
       error: isUnreadable(row.error) ? row.error : unreadable('its payload cannot be read'),
     }
+  }
+}
+
+/** Null also if somebody has damaged it: no job depends on it. */
+export function parseProgress(text: string | null): unknown {
+  try {
+    return text === null ? null : JSON.parse(text)
+  } catch {
+    return null
   }
 }
 

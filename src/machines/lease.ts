@@ -39,6 +39,26 @@ export interface LeasedJob extends Lease {
   } | null
 }
 
+/** A line of a job's log. */
+export interface LogLine {
+  /** Epoch ms. */
+  readonly at: number
+  readonly level: 'info' | 'warn' | 'error'
+  readonly message: string
+  /** An object as JSON text; null if there are none. */
+  readonly fields: string | null
+  /** What it counts towards the bytes of its log. */
+  readonly bytes: number
+}
+
+/** What a running handler has reported since this was last stored. */
+export interface Report {
+  /** JSON text; left out if there is no new value. */
+  readonly progress?: string
+  /** Oldest first. */
+  readonly lines: readonly LogLine[]
+}
+
 /** The outcome of a leased job, to be committed. */
 export interface LeaseEvent extends Lease {
   readonly event: Extract<EventType, 'start' | 'succeed' | 'fail' | 'reject' | 'snooze' | 'release'>
@@ -49,6 +69,8 @@ export interface LeaseEvent extends Lease {
   readonly note?: string
   /** The `traceparent` of the attempt, to which the next one refers. */
   readonly traceparent?: string
+  /** The last report of the attempt, stored before the outcome. */
+  readonly report?: Report
 }
 
 /** What recovery requeued: jobs whose leases belonged to nodes that are gone. */

@@ -12,7 +12,8 @@ export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCas
   jobs.max_attempts AS "maxAttempts", jobs.crashes,
   (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS "idempotencyKey", jobs.run_at AS "runAt",
   jobs.created_at AS "createdAt", jobs.started_at AS "startedAt",
-  jobs.finished_at AS "finishedAt", jobs.error, ${traceIdSql} AS "traceId"`
+  jobs.finished_at AS "finishedAt", jobs.error, ${traceIdSql} AS "traceId",
+  (SELECT at || ' ' || attempt || ' ' || value FROM job_progress WHERE job_id = jobs.id) AS progress`
 
 /** What is stored with an event besides its error, as JSON. */
 export type KeptCause = EventCause & Pick<HistoryEvent, 'note'>
@@ -25,8 +26,15 @@ export type Selected<Row extends { error: StoredError | null }> = Omit<Row, 'err
   readonly error: string | null
 } & (Row extends EventCause ? { readonly cause: string | null } : unknown)
 
-export function toJobRow(row: Selected<JobRow>): JobRow {
-  return validJob(row)
+export function toJobRow({ progress, ...row }: Selected<JobRow>): JobRow {
+  return { ...validJob(row), ...toProgress(progress) }
+}
+
+/** No row needs more than one look for it. */
+function toProgress(selected: string | null): Pick<JobRow, 'progress' | 'progressAt' | 'progressAttempt'> {
+  const [, at, attempt, value] = /^(\d{1,15}) (\d{1,15}) (.*)$/s.exec(selected ?? '') ?? []
+  if (value === undefined) return { progress: null, progressAt: null, progressAttempt: null }
+  return { progress: value, progressAt: Number(at), progressAttempt: Number(attempt) }
 }
 
 /** Undefined if it is not an event of the machine. */

@@ -2,16 +2,18 @@ import type { BulkFilter } from '../job/filter.ts'
 import type { EnqueuedJob, JobRow, NewJobRow } from '../job/row.ts'
 import type { Command } from '../machines/events.ts'
 import type { JobState } from '../machines/job.ts'
-import type { Lease, LeasedJob, LeaseEvent, PrefetchLimits, Recovered } from '../machines/lease.ts'
+import type { Lease, LeasedJob, LeaseEvent, LogLine, PrefetchLimits, Recovered, Report } from '../machines/lease.ts'
 import type { DescribedError, StoredError } from '../machines/stored-error.ts'
 import type { CensusCount, CommitStats, EdgeCount, FileSizes } from './counts.ts'
 import type { HistoryEvent, JobPath, Transition, TransitionPage } from './history.ts'
 import type { VerifyReport, Violation } from './invariants.ts'
 import type { Counted, JobFacts, Owner, PlaceInLine } from './job-facts.ts'
+import type { KeptLine, LogPage, Progress } from './reports.ts'
 
 export { censusPairsMax, censusRest, retention } from './counts.ts'
 export { invariants } from './invariants.ts'
 export { jobFactsEventsMax } from './job-facts.ts'
+export { logMax } from './reports.ts'
 export type {
   CensusCount,
   Command,
@@ -25,13 +27,18 @@ export type {
   JobFacts,
   JobPath,
   JobRow,
+  KeptLine,
   Lease,
   LeasedJob,
   LeaseEvent,
+  LogLine,
+  LogPage,
   NewJobRow,
   Owner,
   PlaceInLine,
+  Progress,
   Recovered,
+  Report,
   StoredError,
   Transition,
   TransitionPage,
@@ -209,9 +216,15 @@ export interface Store {
 
   /**
    * Commits what happened to leased jobs. Resolves with the events that were rejected: their lease was lost, or the machine has no such
-   * edge.
+   * edge. The report of an event is stored before it, if its lease is held.
    */
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
+
+  /**
+   * Commits what running handlers have reported, of those jobs whose lease is held. A later `apply` comes after it. Never tried again: it
+   * rejects, and nothing was stored, or only a part.
+   */
+  report(reports: readonly (Lease & { readonly report: Report })[]): Promise<void>
 
   /** Stops renewing these leases: their workers are gone, and the jobs expire in time. */
   abandon(leases: readonly Lease[]): Promise<void>
@@ -251,6 +264,10 @@ export interface Store {
     id: number,
     page: { readonly after: number; readonly limit: number },
   ): Promise<readonly HistoryEvent[] | undefined>
+  /** The lines of a job's log with an `n` above `after`; undefined for an unknown job. */
+  log(id: number, page: { readonly after: number; readonly limit: number }): Promise<LogPage | undefined>
+  /** The jobs whose progress was stored since the instant `at`, the latest first: 1,000 of them at most. */
+  progressSince(at: number): Promise<readonly Progress[]>
   /**
    * The edges that a job took up to its transition `upTo`; undefined for an unknown job. Of more than 20,000 transitions only the last
    * 20,000 count.

@@ -859,7 +859,45 @@ const joins: readonly Mutation[] = [
     retention('removes a bounded number in a transaction, and all in the end'),
     {
       file: sqlite('write/retention'),
-      find: 'this.#traces.remove(id);',
+      find: 'removal.run(id)',
+      replace: `removal.source.includes('job_traces') || removal.run(id)`,
+    },
+  ),
+  bug(
+    'retention leaves the log of a job',
+    conformance('a report is there after the node ended without a word, and goes with its job'),
+    {
+      file: sqlite('write/retention'),
+      find: 'removal.run(id)',
+      replace: `removal.source.includes('job_logs') || removal.run(id)`,
+    },
+  ),
+  bug(
+    'a worker that lost its lease reports',
+    conformance('a report of a worker that lost its lease writes nothing, alone or with its outcome'),
+    { file: sqlite('write/job-reports'), sql: 'id = ? AND lease_token = ?', replace: 'id = ? AND ? > 0' },
+  ),
+  bug(
+    'a report is stored after the outcome',
+    conformance('a report with an outcome is stored with it, also if that gives the attempt back'),
+    {
+      file: sqlite('write/writer'),
+      text: 'if (reports !== null)\n            this.#reports.store(reports, now);\n        const refused = [];',
+      replace: 'const refused = [];',
+    },
+    {
+      file: sqlite('write/writer'),
+      text: 'if (attempts) {\n            const refusedIds',
+      replace:
+        'if (reports !== null)\n            this.#reports.store(reports, now);\n        if (attempts) {\n            const refusedIds',
+    },
+  ),
+  bug(
+    'a log grows without a bound',
+    conformance('a report has no bound of its own, but a log keeps its newest 1,000 lines'),
+    {
+      file: sqlite('write/job-reports'),
+      find: 'this.#sql.trim.run({ id, last: end.n + count, bytes: end.bytes + bytes })',
       replace: '',
     },
   ),
@@ -1117,7 +1155,7 @@ const damage: readonly Mutation[] = [
   }),
   bug('a row is read as it is', unreadable('answers every question about all of them'), {
     file: 'persistence/rows.js',
-    find: 'return validJob(row)',
+    find: 'return { ...validJob(row), ...toProgress(progress) }',
     replace: 'return { ...row, error: row.error && JSON.parse(row.error) }',
   }),
   bug(

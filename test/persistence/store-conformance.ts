@@ -8,6 +8,7 @@ import { testJobFacts } from './conformance/job-facts.ts'
 import { testLeases } from './conformance/leases.ts'
 import { testListing } from './conformance/listing.ts'
 import { testOutcomes } from './conformance/outcomes.ts'
+import { testReports } from './conformance/reports.ts'
 import { testSuspects } from './conformance/suspects.ts'
 import { testTraces } from './conformance/traces.ts'
 
@@ -24,5 +25,6 @@ export function testStore(name: string, open: Open): void {
     testHistory(open)
     testListing(open)
     testTraces(open)
+    testReports(open)
   })
 }

@@ -12,6 +12,8 @@ const statements: Readonly<Record<string, string>> = {
   transitions:
     'SELECT id, job_id, seq, event, from_state, to_state, attempt, at, error, cause FROM job_events ORDER BY id',
   traces: 'SELECT job_id, traceparent, tracestate, last_attempt FROM job_traces ORDER BY job_id',
+  progress: 'SELECT job_id, value, attempt, at FROM job_progress ORDER BY job_id',
+  logs: 'SELECT job_id, n, attempt, at, bytes, level, message, fields FROM job_logs ORDER BY job_id, n',
   replays: 'SELECT job_id, n, last_at FROM key_replays ORDER BY job_id',
   kinds: 'SELECT state, queue, type, count(*) AS n FROM jobs GROUP BY 1, 2, 3 ORDER BY 1, 2, 3',
   edges:

@@ -65,6 +65,7 @@ export class JobCopy {
   async finish(source: WholeJobs): Promise<void> {
     await this.follow(source)
     await this.#copyReplays(source)
+    await this.#copyReports(source)
     if ((await this.#differenceOf(source)) !== null) await this.#removeGone(source)
     const difference = await this.#differenceOf(source)
     if (difference !== null) throw different(difference)
@@ -127,6 +128,15 @@ export class JobCopy {
     const changed = replays.filter(({ id, n, lastAt }) => this.#replays.get(id) !== `${n} ${lastAt}`)
     await this.#target.writeReplays(changed)
     this.#replays = new Map(replays.map(({ id, n, lastAt }) => [id, `${n} ${lastAt}`]))
+  }
+
+  /** Of jobs that a server held when it ended: their handlers may have reported more since their last transition. */
+  async #copyReports(source: WholeJobs): Promise<void> {
+    for (let left = source.held(); left.length > 0; ) {
+      const page = source.of(left, await this.#target.rows(left))
+      await this.#target.writeReports(page.jobs)
+      left = page.left
+    }
   }
 
   /** In which kind of jobs the two sides differ, in words. */

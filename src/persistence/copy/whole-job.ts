@@ -46,12 +46,20 @@ export interface CopiedEvent extends ReplayEvent {
 const traceNames = ['traceparent', 'tracestate', 'lastAttempt'] as const
 type Trace = Readonly<Record<(typeof traceNames)[number], string | null>>
 
+/** The columns of what handlers have reported; the same names in both databases. */
+export const progressNames = ['value', 'attempt', 'at'] as const
+export const lineNames = ['n', 'attempt', 'at', 'bytes', 'level', 'message', 'fields'] as const
+type Named<Name extends string> = Readonly<Record<Name, string | number | null>>
+
 /** A job with all that is stored of it, except how often its key was used again. */
 export interface WholeJob {
   readonly row: Row
   /** Null only if it is missing. */
   readonly payload: string | null
   readonly trace: Trace | null
+  readonly progress: Named<(typeof progressNames)[number]> | null
+  /** Its log, oldest first. */
+  readonly lines: readonly Named<(typeof lineNames)[number]>[]
   /** Oldest first; those after a `seq` that the reader has named. */
   readonly events: readonly CopiedEvent[]
 }
@@ -82,6 +90,9 @@ export function differenceOf(one: WholeJob, other: WholeJob): string | null {
   if (one.payload !== other.payload) return 'the payloads differ'
   if (traceNames.some((name) => (one.trace?.[name] ?? null) !== (other.trace?.[name] ?? null)))
     return 'the traces differ'
+  if (progressNames.some((name) => one.progress?.[name] !== other.progress?.[name])) return 'the progress differs'
+  const linesOf = ({ lines }: WholeJob) => JSON.stringify(lines.map((line) => lineNames.map((name) => line[name])))
+  if (linesOf(one) !== linesOf(other)) return 'the logs differ'
   if (one.events.length !== other.events.length)
     return `there are ${one.events.length} transitions here and ${other.events.length} there`
   const at = one.events.findIndex((event, index) =>

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { type StoredName, snakeCase, storedNames } from '../../job/fields.ts'
+import { logMax } from '../reports.ts'
 import { isSuspect } from '../sql/conditions.ts'
+import { jobTables } from '../sql/job-tables.ts'
 import { after, stateHasTag, stored } from '../sql/transitions.ts'
 import { retention } from '../store.ts'
 import { firstEventOf } from './event-order.ts'
@@ -70,6 +72,7 @@ const stepParameters = [
   ['served', 'text'],
   ['bounds', 'jsonb'],
   ['beside_suspects', 'boolean'],
+  ['reports', 'json'],
 ] as const
 
 export type StepParameter = (typeof stepParameters)[number][0]
@@ -80,6 +83,7 @@ export const traceSql = `(SELECT jsonb_build_object('traceparent', traceparent, 
 
 const take = hashed('take', takeFunction)
 const pick = hashed('pick', pickFunction)
+const report = hashed('report', reportFunction)
 const step = hashed('step', stepFunction)
 const retain = hashed('retain', retainFunction)
 export const inTransaction = transactionFunctions({
@@ -90,7 +94,14 @@ export const inTransaction = transactionFunctions({
 })
 
 /** In the order in which they must be made. */
-export const serverFunctions: readonly ServerFunction[] = [take, pick, step, retain, ...Object.values(inTransaction)]
+export const serverFunctions: readonly ServerFunction[] = [
+  take,
+  pick,
+  report,
+  step,
+  retain,
+  ...Object.values(inTransaction),
+]
 
 /** Calls a step; `values` in the order of its parameters. */
 export const stepSql = `SELECT * FROM ${step.name}(${stepParameters.map((_, index) => `$${index + 1}`).join(', ')})`
@@ -150,6 +161,11 @@ BEGIN
     SELECT replay.id, count(*), _now FROM unnest(_replayed) AS replay (id) JOIN jobs ON jobs.id = replay.id GROUP BY replay.id ORDER BY replay.id
     ON CONFLICT (job_id) DO UPDATE SET n = key_replays.n + excluded.n, last_at = excluded.last_at;
   END IF;
+  IF _reports IS NOT NULL THEN
+    PERFORM 1 FROM (SELECT unnest(_job_ids) AS id UNION SELECT (value ->> 0)::bigint FROM json_array_elements(_reports) ORDER BY 1) AS item
+    JOIN jobs ON jobs.id = item.id ORDER BY item.id FOR UPDATE OF jobs;
+    PERFORM ${report.name}(_reports, _now);
+  END IF;
   IF cardinality(_changes) > 1 THEN
     PERFORM 1 FROM (SELECT DISTINCT unnest(_job_ids) AS id ORDER BY 1) AS item JOIN jobs ON jobs.id = item.id ORDER BY item.id FOR UPDATE OF jobs;
   END IF;
@@ -191,6 +207,38 @@ END
 $$`
 }
 
+/** Stores what handlers have reported, as `reportsOf` makes it, of the jobs whose lease they hold. */
+function reportFunction(name: string): string {
+  return `
+CREATE FUNCTION ${name}(_reports json, _now bigint) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  _report json; _job bigint; _attempt integer; _n integer; _bytes bigint;
+BEGIN
+  FOR _report IN SELECT value FROM json_array_elements(_reports) LOOP
+    _job := _report ->> 0;
+    SELECT attempt INTO _attempt FROM jobs WHERE id = _job AND coalesce(lease_token, -1) = (_report ->> 1)::integer;
+    CONTINUE WHEN NOT FOUND;
+    IF _report ->> 2 IS NOT NULL THEN
+      INSERT INTO job_progress (job_id, value, attempt, at) VALUES (_job, _report ->> 2, _attempt, _now)
+      ON CONFLICT (job_id) DO UPDATE SET value = excluded.value, attempt = excluded.attempt, at = excluded.at;
+    END IF;
+    CONTINUE WHEN json_array_length(_report -> 3) = 0;
+    _n := NULL;
+    SELECT n, bytes INTO _n, _bytes FROM job_logs WHERE job_id = _job ORDER BY n DESC LIMIT 1;
+    IF _n IS NULL THEN _n := 0; _bytes := 0; END IF;
+    INSERT INTO job_logs (job_id, n, attempt, at, bytes, level, message, fields)
+    SELECT _job, _n + place, _attempt, (line ->> 0)::bigint, _bytes + (line ->> 4)::bigint, line ->> 1, line ->> 2, line ->> 3
+    FROM json_array_elements(_report -> 3) WITH ORDINALITY AS given (line, place);
+    _n := _n + json_array_length(_report -> 3);
+    _bytes := _bytes + (_report ->> 4)::bigint;
+    DELETE FROM job_logs WHERE job_id = _job AND n < greatest(_n - ${logMax.lines - 1},
+      (SELECT n FROM job_logs WHERE job_id = _job AND bytes > _bytes - ${logMax.bytes} ORDER BY n LIMIT 1));
+  END LOOP;
+END
+$$`
+}
+
 function claimSql(change: string): string {
   const ids = change === 'claim' ? '_started' : '_leased'
   return `IF cardinality(${ids}) > 0 THEN
@@ -223,9 +271,7 @@ BEGIN
     ${addCounts(`(SELECT state AS from_state, '${retention}' AS event, '' AS to_state FROM gone) AS logged`)}
   )
   SELECT array_agg(id) INTO _gone FROM gone;
-  DELETE FROM job_payloads WHERE job_id = ANY (_gone);
-  DELETE FROM key_replays WHERE job_id = ANY (_gone);
-  DELETE FROM job_traces WHERE job_id = ANY (_gone);
+  ${jobTables.map(([table]) => `DELETE FROM ${table} WHERE job_id = ANY (_gone);`).join('\n  ')}
   DELETE FROM job_events WHERE job_id = ANY (_gone);
 END
 $$`

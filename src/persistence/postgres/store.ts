@@ -125,6 +125,8 @@ export class PostgresStore implements Store {
   readonly #meter = new CommitMeter()
   /** Null for a producer. */
   readonly #loopBeat: LoopBeat | null
+  /** What is being stored of the reports of handlers, and of which jobs. */
+  #reporting: { readonly ids: ReadonlySet<number>; readonly done: Promise<void> } | null = null
   #reviving: Promise<void> | null = null
   #closed: Promise<void> | undefined
 
@@ -281,9 +283,20 @@ export class PostgresStore implements Store {
   }
 
   async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
+    // On another connection the outcome might overtake the report, which would then be refused.
+    if (this.#reporting && events.some(({ id }) => this.#reporting?.ids.has(id))) await this.#reporting.done
     const refused = await this.#commits.apply(events)
     this.#held.follow(events, refused)
     return refused
+  }
+
+  async report(reports: Parameters<Store['report']>[0]): Promise<void> {
+    const reported = this.#commits.report(reports)
+    const reporting = { ids: new Set(reports.map(({ id }) => id)), done: reported.catch(() => {}) }
+    this.#reporting = reporting
+    await reporting.done
+    if (this.#reporting === reporting) this.#reporting = null
+    return reported
   }
 
   async abandon(leases: readonly Lease[]): Promise<void> {
@@ -339,6 +352,8 @@ export class PostgresStore implements Store {
   list: Store['list'] = (filter, signal) => this.#reader.list(filter, signal)
   matching: Store['matching'] = (filter) => this.#reader.matching(filter)
   history: Store['history'] = (id, page) => this.#reader.history(id, page)
+  log: Store['log'] = (id, page) => this.#reader.log(id, page)
+  progressSince: Store['progressSince'] = (at) => this.#reader.progressSince(at)
   pathOf: Store['pathOf'] = (id, upTo) => this.#reader.pathOf(id, upTo)
   transitions: Store['transitions'] = (page) => this.#reader.transitions(page)
   counts: Store['counts'] = () => this.#reader.counts()

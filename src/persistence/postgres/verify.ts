@@ -3,6 +3,7 @@ import type { JobState } from '../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../machines/replay.ts'
 import { jobColumns } from '../rows.ts'
 import { isHeld } from '../sql/conditions.ts'
+import { jobTables } from '../sql/job-tables.ts'
 import type { EdgeCount, VerifyReport } from '../store.ts'
 import { unreadableColumns } from '../valid-rows.ts'
 import { type CheckedRow, Checks } from '../verify-checks.ts'
@@ -115,21 +116,10 @@ const eventsSql = `
 
 /** What retention should have taken along, and what the unique indexes see to while they are there. */
 const leftovers = [
-  {
-    sql: `SELECT DISTINCT job_id AS id FROM job_payloads WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
-    invariant: 'I2',
-    message: 'there is a payload of this job, but no job',
-  },
-  {
-    sql: `SELECT job_id AS id FROM job_traces WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
-    invariant: 'I2',
-    message: 'there is a trace of this job, but no job',
-  },
-  {
-    sql: `SELECT job_id AS id FROM key_replays WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
-    invariant: 'I9',
-    message: 'its key was used again, but there is no job',
-  },
+  ...jobTables.map(([table, orphan]) => ({
+    sql: `SELECT DISTINCT job_id AS id FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
+    ...orphan,
+  })),
   {
     sql: `SELECT DISTINCT job_id AS id FROM job_events WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
     invariant: 'I2',

@@ -7,6 +7,7 @@ import { sql as version6 } from './migrations/0006.ts'
 import { sql as version7 } from './migrations/0007.ts'
 import { sql as version8 } from './migrations/0008.ts'
 import { sql as version9 } from './migrations/0009.ts'
+import { sql as version10 } from './migrations/0010.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -39,4 +40,5 @@ export const migrations: readonly string[] = [
   version7,
   version8,
   version9,
+  version10,
 ]

@@ -13,6 +13,7 @@ import { CommitMeter } from '../commit-meter.ts'
 import { type Epoch, epochOf } from '../epoch.ts'
 import { type LeasedFacts, toLeased } from '../leased-facts.ts'
 import { LoopBeat, noStalls } from '../loop-beat.ts'
+import { reportsOf } from '../reports.ts'
 import { intoSets } from '../sql/ranges.ts'
 import type {
   BackupReport,
@@ -190,10 +191,18 @@ export class SqliteStore extends FileReads implements Store {
   }
 
   async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
-    const asked = this.#request({ op: 'apply', sets: intoSets(events), attempts: attemptsOf(events) })
+    const reports = reportsOf(events)
+    const asked = this.#request({ op: 'apply', sets: intoSets(events), attempts: attemptsOf(events), reports })
     // Sent at once, not at the end of this turn: the thread commits while the loop runs the handlers that are ready.
     this.#flush()
     return eventsOf(await asked, events)
+  }
+
+  async report(reports: Parameters<Store['report']>[0]): Promise<void> {
+    const text = reportsOf(reports)
+    if (text === null) return
+    const size = reports.reduce((sum, { report }) => sum + 1 + report.lines.length, 0)
+    await this.#request({ op: 'report', reports: text, size })
   }
 
   abandon(leases: readonly Lease[]): Promise<void> {

@@ -36,6 +36,9 @@ export function testEnqueue(open: Open): void {
         finishedAt: null,
         error: null,
         traceId: null,
+        progress: null,
+        progressAt: null,
+        progressAttempt: null,
       } satisfies Record<keyof JobRow, unknown>)
     })
 

@@ -21,8 +21,11 @@ export async function fill(opened: OpenedStore, timesEach = 2): Promise<void> {
     await store.enqueue([keyed(`key-${time}`)])
     const jobs = await store.lease({ limit: 4, wait: false, start: true })
     const error = { name: 'Error', message: 'a "quoted" \\ \u0000 message,\nNULL {}', stack: 'Error: …\n    at x' }
+    const line = { at: 7, level: 'warn' as const, message: 'a "quoted" line', fields: '{"nul":"\\u0000"}', bytes: 99 }
+    await store.report([{ ...leaseOf(jobs[0]!), report: { progress: '{"done":1}', lines: [line, line] } }])
+    const report = { progress: '"é\\u0000"', lines: [{ ...line, fields: null }] }
     await store.apply([
-      { ...leaseOf(jobs[0]!), event: 'fail', delayMs: 1_000, error, traceparent: trace.traceparent },
+      { ...leaseOf(jobs[0]!), event: 'fail', delayMs: 1_000, error, traceparent: trace.traceparent, report },
       { ...leaseOf(jobs[1]!), event: 'snooze', delayMs: 5_000, note: 'later' },
       { ...leaseOf(jobs[2]!), event: 'reject', error },
       { ...leaseOf(jobs[3]!), event: 'release' },

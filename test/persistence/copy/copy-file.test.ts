@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
@@ -11,6 +12,7 @@ import { CopyTarget } from '../../../src/persistence/postgres/copy/copy-target.t
 import { backUp } from '../../../src/persistence/sqlite/file/backup.ts'
 import { openForReading } from '../../../src/persistence/sqlite/file/connection.ts'
 import { WholeJobs } from '../../../src/persistence/sqlite/read/whole-jobs.ts'
+import { migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
 import { storedAt, storedIn } from '../../support/both-sides.ts'
 import { openPostgres } from '../../support/postgres.ts'
@@ -115,6 +117,33 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     expect(await store.recoverOrphans()).toEqual({ leased: 0, running: 1, suspects: 0, wasStopping: false })
     expect(await store.find(id!)).toMatchObject({ state: 'queued', crashes: 1, attempt: 0 })
     expect((await store.verify()).violations).toEqual([])
+  })
+
+  test('have what their handlers reported until the end of a server that was killed', async () => {
+    const file = await aServedFile()
+    const { store } = file
+    await store.enqueue([aJob()])
+    const [job] = await store.lease({ limit: 1, wait: false, start: true })
+    const line = (message: string) => ({ at: 1, level: 'info' as const, message, fields: null, bytes: 9 })
+    const report = (progress: string) =>
+      store.report([{ id: job!.id, leaseToken: job!.leaseToken, report: { progress, lines: [line(progress)] } }])
+    await report('1')
+    let isLater = false
+    const { run, connectionString, schema } = await copy(file.path, ({ step }) => {
+      isLater ||= step === 'waiting'
+    })
+    const working = (async () => {
+      while (!isLater) await pause(5)
+      await report('2')
+      await file.stop()
+    })()
+
+    await Promise.all([run(), working])
+
+    const here = storedIn(file.path)
+    expect(here.progress).toMatchObject([{ value: '2' }])
+    expect(here.logs).toHaveLength(2)
+    expect(await storedAt(connectionString, schema)).toEqual(here)
   })
 
   test('that a server held while it stopped are given back without blame', async () => {
@@ -228,7 +257,9 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     writeFileSync(path, gunzipSync(readFileSync(old)))
     const { run } = await copy(path)
 
-    await expect(run()).rejects.toThrow('has schema version 8; a server or producer of this version brings it to 9')
+    await expect(run()).rejects.toThrow(
+      `has schema version 8; a server or producer of this version brings it to ${migrations.length}`,
+    )
   })
 
   test('of a restored backup get a new epoch, so that later ids are not used again', async () => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { reportsOf } from '../../../src/persistence/reports.ts'
 import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
@@ -28,6 +29,8 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   writer.enqueue(newCalls([aJob(), aJob(), aJob({ delayMs: 1 })]), 0)
   const { jobs } = writer.lease([{ limit: 2, start: false }], 0)
   const leases = jobs.map(([id, leaseToken]) => ({ id, leaseToken }))
+  const line = { at: 0, level: 'info' as const, message: '', fields: null, bytes: 1 }
+  writer.report(reportsOf(leases.map((lease) => ({ ...lease, report: { progress: '1', lines: [line] } })))!, 0)
   for (const event of ['start', 'fail', 'release', 'succeed'] as const)
     writer.apply(intoSets(leases.map((lease) => ({ ...lease, event }))), 0)
   writer.promoteDue(9)
@@ -41,6 +44,8 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   writer.command('cancel', [1, 2, 3], 'queued', 9)
   writer.finish()
   const reader = new Reader(db)
+  reader.log(1, { after: 0, limit: 9 })
+  reader.progressSince(0)
   void reader.list({ limit: 9 })
   void reader.list({
     limit: 9,
@@ -68,7 +73,9 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
 test('no statement of the store scans all jobs or all events', () => {
   const wholeTables = plans().filter(({ sql }) => !/ORDER BY id DESC LIMIT 1\b/.test(sql))
   const scans = wholeTables.filter(({ steps }) =>
-    steps.some((step) => /^SCAN (jobs|event_runs|job_payloads|job_traces)\b(?! USING (COVERING )?INDEX)/.test(step)),
+    steps.some((step) =>
+      /^SCAN (jobs|event_runs|job_payloads|job_traces|job_progress|job_logs)\b(?! USING (COVERING )?INDEX)/.test(step),
+    ),
   )
 
   expect(scans).toEqual([])

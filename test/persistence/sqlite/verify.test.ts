@@ -168,6 +168,13 @@ describe('verify', () => {
     ['a payload without a job', `INSERT INTO job_payloads VALUES (99, '{}')`, 'I2', 99],
     ['a key that was used again of no job', 'INSERT INTO key_replays VALUES (99, 1, 1)', 'I9', 99],
     ['a trace without a job', 'INSERT INTO job_traces (job_id) VALUES (99)', 'I2', 99],
+    ['progress without a job', `INSERT INTO job_progress VALUES (99, '1', 1, 1)`, 'I2', 99],
+    [
+      'a log without a job',
+      `INSERT INTO job_logs VALUES (99, 1, 1, 1, 1, 'info', '', NULL), (99, 2, 1, 1, 1, 'info', '', NULL)`,
+      'I2',
+      99,
+    ],
     ['a payload that is no JSON', `UPDATE job_payloads SET payload = '{' WHERE job_id = 2`, 'I1', 2],
     ['ids that would be used again', `UPDATE sqlite_sequence SET seq = 3 WHERE name = 'jobs'`, 'I2', 7],
     [

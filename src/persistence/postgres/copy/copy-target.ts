@@ -11,7 +11,7 @@ import { fencedCall } from '../node/row.ts'
 import { toOpenError } from '../open-failure.ts'
 import { insertRows } from './insert-rows.ts'
 import { readJobs, readRows } from './read-jobs.ts'
-import { removeJobs, writeJobs } from './write-jobs.ts'
+import { removeJobs, writeJobs, writeReports } from './write-jobs.ts'
 
 /** How long a copy waits for a server that is away, and between two tries, in ms. */
 const patienceMs = 60_000
@@ -158,6 +158,11 @@ export class CopyTarget {
     }
     const isNew = 'ON CONFLICT (job_id) DO UPDATE SET n = excluded.n, last_at = excluded.last_at'
     return this.#change((client) => insertRows(client, 'key_replays', columns, replays, isNew))
+  }
+
+  /** What handlers have reported, of jobs that are there. */
+  writeReports(jobs: readonly WholeJob[]): Promise<void> {
+    return this.#change((client) => writeReports(client, jobs))
   }
 
   /** Everything that is not a job: what was counted, which ids come next, and who had the file. No transition has an id below those to come. */

@@ -1,5 +1,12 @@
 import type pg from 'pg'
-import { type CopiedEvent, type KnownRow, rowColumns, type WholeJob } from '../../copy/whole-job.ts'
+import {
+  type CopiedEvent,
+  type KnownRow,
+  lineNames,
+  progressNames,
+  rowColumns,
+  type WholeJob,
+} from '../../copy/whole-job.ts'
 
 /** The rows of those jobs that are there. */
 export async function readRows(client: pg.ClientBase, ids: readonly number[]): Promise<Map<number, KnownRow>> {
@@ -22,18 +29,36 @@ export async function readJobs(
     `SELECT job_id AS id, traceparent, tracestate, last_attempt AS "lastAttempt" FROM job_traces WHERE job_id = ANY ($1::bigint[])`,
     [ids],
   )
+  const progress = await client.query<{ id: number } & NonNullable<WholeJob['progress']>>(
+    `SELECT job_id AS id, ${progressNames} FROM job_progress WHERE job_id = ANY ($1::bigint[])`,
+    [ids],
+  )
+  const lines = await client.query<{ id: number } & WholeJob['lines'][number]>(
+    `SELECT job_id AS id, ${lineNames} FROM job_logs WHERE job_id = ANY ($1::bigint[]) ORDER BY job_id, n`,
+    [ids],
+  )
   const events = await client.query<CopiedEvent & { jobId: number }>(eventsSql, [
     ids,
     ids.map((id) => known.get(id)?.seq ?? 0),
   ])
   const payloadOf = new Map(payloads.rows.map(({ id, payload }) => [id, payload]))
   const traceOf = new Map(traces.rows.map((trace) => [trace.id, trace]))
+  const progressOf = new Map(progress.rows.map((row) => [row.id, row]))
+  const linesOf = new Map<number, WholeJob['lines'][number][]>(ids.map((id) => [id, []]))
+  for (const line of lines.rows) linesOf.get(line.id)!.push(line)
   const eventsOf = new Map<number, CopiedEvent[]>(ids.map((id) => [id, []]))
   for (const event of events.rows) eventsOf.get(event.jobId)!.push(event)
   return new Map(
     [...rows].map(([id, row]) => [
       id,
-      { row, payload: payloadOf.get(id) ?? null, trace: traceOf.get(id) ?? null, events: eventsOf.get(id)! },
+      {
+        row,
+        payload: payloadOf.get(id) ?? null,
+        trace: traceOf.get(id) ?? null,
+        progress: progressOf.get(id) ?? null,
+        lines: linesOf.get(id)!,
+        events: eventsOf.get(id)!,
+      },
     ]),
   )
 }

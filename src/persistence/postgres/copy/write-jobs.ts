@@ -2,7 +2,15 @@ import type pg from 'pg'
 import { snakeCase } from '../../../job/fields.ts'
 import { edges, hasTag } from '../../../machines/edges.ts'
 import type { JobState } from '../../../machines/job.ts'
-import { type CopiedEvent, type KnownRow, rowNames, type WholeJob } from '../../copy/whole-job.ts'
+import {
+  type CopiedEvent,
+  type KnownRow,
+  lineNames,
+  progressNames,
+  rowNames,
+  type WholeJob,
+} from '../../copy/whole-job.ts'
+import { jobTables } from '../../sql/job-tables.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import { type Columns, given, insertRows } from './insert-rows.ts'
 
@@ -31,6 +39,16 @@ const traceColumns: Columns<WholeJob> = {
   traceparent: ({ trace }) => trace!.traceparent,
   tracestate: ({ trace }) => trace!.tracestate,
   last_attempt: ({ trace }) => trace!.lastAttempt,
+}
+
+const progressColumns: Columns<WholeJob> = {
+  job_id: ({ row }) => row.id,
+  ...Object.fromEntries(progressNames.map((name) => [name, ({ progress }: WholeJob) => progress![name]])),
+}
+
+const lineColumns: Columns<WholeJob['lines'][number] & { readonly jobId: number }> = {
+  job_id: ({ jobId }) => jobId,
+  ...Object.fromEntries(lineNames.map((name) => [name, (line: WholeJob['lines'][number]) => line[name]])),
 }
 
 const eventColumns: Columns<CopiedEvent & { readonly jobId: number }> = {
@@ -85,8 +103,21 @@ export async function writeJobs(
   const traced = jobs.filter(({ trace }) => trace)
   const isNew = 'ON CONFLICT (job_id) DO UPDATE SET last_attempt = excluded.last_attempt'
   await insertRows(client, 'job_traces', traceColumns, traced, isNew)
+  await writeReports(client, jobs)
   const events = jobs.flatMap(({ row, events }) => events.map((event) => ({ ...event, jobId: row.id })))
   await insertRows(client, 'job_events', eventColumns, events)
+}
+
+/** What handlers have reported, in the place of what was copied of it before. */
+export async function writeReports(client: pg.ClientBase, jobs: readonly WholeJob[]): Promise<void> {
+  const reported = jobs.filter(({ progress }) => progress)
+  const isNew =
+    'ON CONFLICT (job_id) DO UPDATE SET value = excluded.value, attempt = excluded.attempt, at = excluded.at'
+  await insertRows(client, 'job_progress', progressColumns, reported, isNew)
+  const lines = jobs.flatMap(({ row, lines }) => lines.map((line) => ({ ...line, jobId: row.id })))
+  if (lines.length === 0) return
+  await client.query('DELETE FROM job_logs WHERE job_id = ANY ($1::bigint[])', [lines.map(({ jobId }) => jobId)])
+  await insertRows(client, 'job_logs', lineColumns, lines)
 }
 
 /** The n-th transition of each job, then the next: a statement changes a row once. */
@@ -122,7 +153,7 @@ export async function removeJobs(client: pg.ClientBase, jobs: readonly KnownRow[
   if (jobs.length === 0) return
   await takeSteps(client, jobs.map(stepsToRemovable), holder)
   const ids = [jobs.map(({ id }) => id)]
-  for (const table of ['jobs', 'job_payloads', 'job_traces', 'key_replays', 'job_events'])
+  for (const table of ['jobs', ...jobTables.map(([name]) => name), 'job_events'])
     await client.query(`DELETE FROM ${table} WHERE ${table === 'jobs' ? 'id' : 'job_id'} = ANY ($1::bigint[])`, ids)
 }
 

@@ -1,5 +1,15 @@
 import { countStates } from '../../../machines/edges.ts'
 import { Census } from '../../census.ts'
+import {
+  type KeptLine,
+  type LogPage,
+  logEndsSql,
+  logLinesSql,
+  type Progress,
+  progressSql,
+  toLines,
+  toProgress,
+} from '../../reports.ts'
 import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from '../../rows.ts'
 import type {
   CensusCount,
@@ -46,6 +56,16 @@ export class Reader {
     const rows = await this.#reads.all<Selected<HistoryEvent>>(historySql, { id, ...page })
     if (rows.length === 0 && (await this.#seqOf(id)) === undefined) return undefined
     return rows.flatMap((row) => toHistoryEvent(row) ?? [])
+  }
+
+  async log(id: number, page: { after: number; limit: number }): Promise<LogPage | undefined> {
+    const ends = (await this.#reads.one<Omit<LogPage, 'lines'>>(logEndsSql, { id }))!
+    if (ends.last === null && (await this.#seqOf(id)) === undefined) return undefined
+    return { lines: toLines(await this.#reads.all<KeptLine>(logLinesSql, { id, ...page })), ...ends }
+  }
+
+  async progressSince(at: number): Promise<Progress[]> {
+    return toProgress(await this.#reads.all<Parameters<typeof toProgress>[0][number]>(progressSql, { since: at }))
   }
 
   async pathOf(id: number, upTo: number): Promise<JobPath | undefined> {

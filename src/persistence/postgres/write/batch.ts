@@ -1,4 +1,4 @@
-import type { EnqueueResult, LeaseEvent, NewJobRow } from '../../store.ts'
+import type { EnqueueResult, Lease, LeaseEvent, NewJobRow, Report } from '../../store.ts'
 import type { Taken } from './claims.ts'
 import type { Change, Done } from './step.ts'
 
@@ -13,7 +13,11 @@ export interface ChangeCall extends Waiting<Done['moved']> {
   readonly changes: readonly Change[]
   /** Tried until it is stored. */
   readonly patient: boolean
+  readonly reports: readonly LeaseReport[]
 }
+/** What the holder of a lease has reported. */
+export type LeaseReport = Lease & { readonly report: Report }
+
 export interface EnqueueCall extends Waiting<EnqueueResult> {
   readonly jobs: readonly NewJobRow[]
 }
@@ -83,7 +87,7 @@ function divideChange({ changes, patient, resolve, reject }: ChangeCall, most: n
     (moved) => resolve(changes.map((_, at) => halves.flatMap(({ half }, each) => idsOf(moved[each]![at]!, half[at]!)))),
     reject,
   )
-  return halves.map(({ half, ...waiting }) => ({ ...waiting, changes: half, patient }))
+  return halves.map(({ half, ...waiting }) => ({ ...waiting, changes: half, patient, reports: [] }))
 }
 
 function deferred<Answer>(): Waiting<Answer> & { promise: Promise<Answer> } {

@@ -1,11 +1,21 @@
 import { performance } from 'node:perf_hooks'
 import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../../errors.ts'
 import { timers } from '../../../runtime/timers.ts'
+import { reportsOf } from '../../reports.ts'
 import type { EnqueueResult, LeaseEvent, NewJobRow } from '../../store.ts'
 import { failureOf } from '../failure.ts'
 import type { Health } from '../health.ts'
 import type { Admissions } from './admissions.ts'
-import { apart, type Batch, type ChangeCall, type EnqueueCall, type EventCall, halve, type Waiting } from './batch.ts'
+import {
+  apart,
+  type Batch,
+  type ChangeCall,
+  type EnqueueCall,
+  type EventCall,
+  halve,
+  type LeaseReport,
+  type Waiting,
+} from './batch.ts'
 import { gatherEvents, refusedPlaces } from './changes.ts'
 import type { Claims } from './claims.ts'
 import type { Change, Done, Step } from './step.ts'
@@ -86,7 +96,13 @@ export class GroupCommit {
 
   /** Resolves with the jobs that moved, of each change; null: all. */
   change(changes: readonly Change[], patient = false): Promise<Done['moved']> {
-    return this.#ask<Done['moved']>((waiting) => this.#changes.push({ changes, patient, ...waiting }))
+    return this.#ask<Done['moved']>((waiting) => this.#changes.push({ changes, patient, reports: [], ...waiting }))
+  }
+
+  async report(reports: readonly LeaseReport[]): Promise<void> {
+    await this.#ask<Done['moved']>((waiting) =>
+      this.#changes.push({ changes: [], patient: false, reports, ...waiting }),
+    )
   }
 
   /** Resolves when all that was asked is answered; what comes later is refused. */
@@ -218,8 +234,10 @@ export class GroupCommit {
     const { admissions, claims } = this.#parts
     const { admission, blocks, leave } = await admissions.enter(batch.enqueues.map(({ jobs }) => jobs))
     try {
-      const gathered = gatherEvents(batch.events.flatMap(({ events }) => events))
+      const events = batch.events.flatMap((call) => call.events)
+      const gathered = gatherEvents(events)
       const own = batch.changes.flatMap(({ changes }) => changes)
+      const reports = batch.changes.flatMap((call) => call.reports)
       const coming = { newJobs: admission.newJobs, changes: [...gathered.changes, ...own] }
       claims.makeWay(coming)
       const step: Step = {
@@ -227,6 +245,7 @@ export class GroupCommit {
         replayed: admission.replayed,
         room: batch.claim?.room ?? [],
         claim: claims.terms(batch.claim),
+        reports: reportsOf(reports.length > 0 ? [...reports, ...events] : events),
         blocks,
       }
       const begunAt = performance.now()

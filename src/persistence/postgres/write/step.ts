@@ -47,6 +47,8 @@ export interface Step {
     readonly bounds: ClaimBounds
     readonly besideSuspects: boolean
   }
+  /** What handlers have reported, as `reportsOf` makes it; null: nothing. It is stored before the changes. */
+  readonly reports: string | null
   /** Blocks of job ids to reserve. */
   readonly blocks: number
 }
@@ -82,6 +84,7 @@ export function stepValues(step: Step, own: Given): unknown[] {
     ...ofRoom(step),
     replayed: step.replayed.length === 0 ? null : arrayText(step.replayed),
     blocks: step.blocks,
+    reports: step.reports,
   }
   return stepNames.map((name) => given[name as StepParameter] ?? null)
 }

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../../errors.ts'
+import { jobTables } from '../../sql/job-tables.ts'
 
 /**
  * Added to the schema's version in a file whose jobs have moved. Versions of this program that know nothing of moved files refuse it,
@@ -43,7 +44,7 @@ export function closeAsMoved(db: Database.Database, moved: Moved): void {
   const refusal = `${movedMessage}${moved.to}; start with DATABASE_URL`.replaceAll("'", "''")
   const refuse = (name: string, when: string) =>
     db.exec(`CREATE TRIGGER ${name} ${when} BEGIN SELECT RAISE(ABORT, '${refusal}'); END`)
-  for (const table of ['jobs', 'job_payloads', 'job_traces', 'event_runs', 'key_replays', 'edge_counts'])
+  for (const table of ['jobs', ...jobTables.map(([name]) => name), 'event_runs', 'edge_counts'])
     for (const write of ['INSERT', 'UPDATE', 'DELETE'])
       refuse(`${table}_moved_${write.toLowerCase()}`, `BEFORE ${write} ON ${table}`)
   db.exec('DROP TRIGGER new_jobs_are_enqueued')

@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import { UnavailableError } from '../../../errors.ts'
 import { timers } from '../../../runtime/timers.ts'
+import type { LogPage, Progress } from '../../reports.ts'
 import type {
   CensusCount,
   EdgeCount,
@@ -62,6 +63,14 @@ export class FileReads {
 
   history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {
     return this.#read((reader) => reader.history(id, page))
+  }
+
+  log(id: number, page: { after: number; limit: number }): Promise<LogPage | undefined> {
+    return this.#read((reader) => reader.log(id, page))
+  }
+
+  progressSince(at: number): Promise<Progress[]> {
+    return this.#read((reader) => reader.progressSince(at))
   }
 
   pathOf(id: number, upTo: number): Promise<JobPath | undefined> {

@@ -1,6 +1,16 @@
 import { setImmediate } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
 import { countStates } from '../../../machines/edges.ts'
+import {
+  type KeptLine,
+  type LogPage,
+  logEndsSql,
+  logLinesSql,
+  type Progress,
+  progressSql,
+  toLines,
+  toProgress,
+} from '../../reports.ts'
 import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from '../../rows.ts'
 import type {
   CensusCount,
@@ -31,6 +41,9 @@ export class Reader {
   readonly #db: Database.Database
   readonly #find: Database.Statement
   readonly #seq: Database.Statement
+  readonly #logLines: Database.Statement
+  readonly #logEnds: Database.Statement
+  readonly #progress: Database.Statement
   readonly #history: Database.Statement
   readonly #path: Database.Statement
   readonly #transitions: Database.Statement
@@ -46,6 +59,9 @@ export class Reader {
     this.#walk = new Walk(db)
     this.#find = db.prepare(`SELECT ${jobColumns} FROM jobs WHERE id = ?`)
     this.#seq = db.prepare('SELECT seq FROM jobs WHERE id = ?').pluck()
+    this.#logLines = db.prepare(logLinesSql)
+    this.#logEnds = db.prepare(logEndsSql)
+    this.#progress = db.prepare(progressSql)
     this.#history = db.prepare(`
       ${chainFrom(eventAtOrAbove(':after + :limit'), 'chain.seq > :after + 1')}
       SELECT ${eventColumns} FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit`)
@@ -63,6 +79,16 @@ export class Reader {
   find(id: number): JobRow | undefined {
     const row = this.#find.get(id) as Selected<JobRow> | undefined
     return row && toJobRow(row)
+  }
+
+  log(id: number, { after, limit }: { after: number; limit: number }): LogPage | undefined {
+    const ends = this.#logEnds.get({ id }) as Omit<LogPage, 'lines'>
+    if (ends.last === null && this.#seq.get(id) === undefined) return
+    return { lines: toLines(this.#logLines.all({ id, after, limit }) as KeptLine[]), ...ends }
+  }
+
+  progressSince(at: number): Progress[] {
+    return toProgress(this.#progress.all({ since: at }) as Parameters<typeof toProgress>[0] & unknown[])
   }
 
   history(id: number, { after, limit }: { after: number; limit: number }): HistoryEvent[] | undefined {

@@ -1,5 +1,13 @@
 import type Database from 'better-sqlite3'
-import { type CopiedEvent, type KnownRow, rowColumns, type WholeJob } from '../../copy/whole-job.ts'
+import {
+  type CopiedEvent,
+  type KnownRow,
+  lineNames,
+  progressNames,
+  rowColumns,
+  type WholeJob,
+} from '../../copy/whole-job.ts'
+import { isHeld } from '../../sql/conditions.ts'
 import type { EdgeCount, Owner } from '../../store.ts'
 import { progressOf, readEpochs } from '../file/epochs.ts'
 import { chainFrom } from './histories.ts'
@@ -100,6 +108,11 @@ export class WholeJobs {
     return { ids: [...ids].sort((a, b) => a - b), last: newest ? newest.id + newest.length - 1 : transition }
   }
 
+  /** The jobs whose handlers may have reported something without a transition. */
+  held(): number[] {
+    return this.#sql.held.all() as number[]
+  }
+
   idsBetween(after: number, last: number): Set<number> {
     return new Set(this.#sql.idsBetween.all(after, last) as number[])
   }
@@ -136,8 +149,12 @@ export class WholeJobs {
         const payload = (this.#sql.payload.get(id) as string | undefined) ?? null
         weight += (payload?.length ?? 0) + eventWeight * (row.seq - after)
         if (weight > weightMax && jobs.length > 0) break
+        const lines = this.#sql.lines.all(id) as WholeJob['lines']
+        for (const { bytes } of lines.slice(-1)) weight += Number(bytes) - Number(lines[0]!.bytes)
         const events = (this.#sql.history.all({ id, after }) as CopiedEvent[]).reverse()
-        jobs.push({ row, payload, trace: (this.#sql.trace.get(id) as WholeJob['trace']) ?? null, events })
+        const trace = (this.#sql.trace.get(id) as WholeJob['trace']) ?? null
+        const progress = (this.#sql.progress.get(id) as WholeJob['progress']) ?? null
+        jobs.push({ row, payload, trace, progress, lines, events })
       }
       read++
     }
@@ -156,6 +173,9 @@ function prepare(db: Database.Database) {
     row: db.prepare(`SELECT ${rowColumns} FROM jobs WHERE id = ?`),
     payload: db.prepare('SELECT payload FROM job_payloads WHERE job_id = ?').pluck(),
     trace: db.prepare(`SELECT traceparent, tracestate, last_attempt AS "lastAttempt" FROM job_traces WHERE job_id = ?`),
+    progress: db.prepare(`SELECT ${progressNames} FROM job_progress WHERE job_id = ?`),
+    lines: db.prepare(`SELECT ${lineNames} FROM job_logs WHERE job_id = ? ORDER BY n`),
+    held: db.prepare(`SELECT id FROM jobs WHERE ${isHeld} ORDER BY id`).pluck(),
     history: db.prepare(`
       ${chainFrom('SELECT last_event_id FROM jobs WHERE id = :id', goesOn)}
       SELECT id, seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause

@@ -18,7 +18,7 @@ export const busyTimeoutMs = 2_000
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
 /** Calls that are rejected once nothing can be stored any more. */
-const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'send', 'command'])
+const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'report', 'send', 'command'])
 
 interface Call<Op extends Operation = Operation> {
   readonly id: number
@@ -168,9 +168,11 @@ export class Calls {
       case 'apply':
         return this.#part(
           call,
-          (now) => this.#writer.apply(request.sets, now, request.attempts),
+          (now) => this.#writer.apply(request.sets, now, request.attempts, request.reports),
           (refused: Answers['apply']) => this.#held.follow(request.sets, refused),
         )
+      case 'report':
+        return this.#part(call, (now) => this.#writer.report(request.reports, now))
       case 'send':
         return this.#part(
           call,
@@ -309,5 +311,6 @@ function sizeOf(request: Request): number {
   if (request.op === 'enqueue') return countBatched(request.batches)
   if (request.op === 'apply') return request.sets.reduce((sum, { ranges }) => sum + countJobs(ranges), 0)
   if (request.op === 'command') return request.ids.length
+  if (request.op === 'report') return request.size
   return request.op === 'send' ? 1 : 0
 }

@@ -11,7 +11,14 @@ import type { Owner } from '../file/lock.ts'
 export type Request =
   | ({ readonly op: 'enqueue' } & NewCalls)
   | { readonly op: 'lease'; readonly limit: number; readonly wait: boolean; readonly start: boolean }
-  | { readonly op: 'apply'; readonly sets: readonly EventSet[]; readonly attempts?: AttemptTraces | null }
+  | {
+      readonly op: 'apply'
+      readonly sets: readonly EventSet[]
+      readonly attempts?: AttemptTraces | null
+      readonly reports?: string | null
+    }
+  /** `reports`: as `reportsOf` makes them; `size`: how much they count in a transaction. */
+  | { readonly op: 'report'; readonly reports: string; readonly size: number }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number }
   | { readonly op: 'send'; readonly command: Command; readonly id: number; readonly cause: string | null }
@@ -51,6 +58,7 @@ export interface Answers {
   /** The facts of leased jobs as JSON text, which costs a third of objects, their payloads, and their traces as JSON text; null if none has one. */
   lease: { readonly facts: string; readonly payloads: readonly string[]; readonly traces: string | null }
   apply: RefusedEvent[]
+  report: null
   abandon: null
   /** One bounded step: where to continue (`last`; null when done), what it recovered, and `wasStopping` as in `Recovered`. */
   recover: Recovered & { readonly last: number | null }

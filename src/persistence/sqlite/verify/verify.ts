@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3'
 import { causes } from '../../../machines/cause.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
+import { jobTables } from '../../sql/job-tables.ts'
 import type { VerifyReport } from '../../store.ts'
 import { unreadableColumns } from '../../valid-rows.ts'
 import { type CheckedRow, Checks, type Taken, violationsMax } from '../../verify-checks.ts'
@@ -262,19 +263,15 @@ class Verifier {
 
   /** Rows that retention should have removed. */
   #checkLeftovers(): void {
-    const ofNoJob = (table: string) =>
-      this.#db
+    for (const [table, { invariant, message }] of jobTables) {
+      const ids = this.#db
         .prepare(
-          `SELECT job_id FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${violationsMax}`,
+          `SELECT DISTINCT job_id FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${violationsMax}`,
         )
         .pluck()
         .all() as number[]
-    for (const jobId of ofNoJob('job_payloads'))
-      this.#checks.tell('I2', jobId, 'there is a payload of this job, but no job')
-    for (const jobId of ofNoJob('key_replays'))
-      this.#checks.tell('I9', jobId, 'its key was used again, but there is no job')
-    for (const jobId of ofNoJob('job_traces'))
-      this.#checks.tell('I2', jobId, 'there is a trace of this job, but no job')
+      for (const id of ids) this.#checks.tell(invariant, id, message)
+    }
   }
 
   /** The unique index and AUTOINCREMENT guarantee both, while they exist. */

@@ -36,11 +36,6 @@ export class JobTraces {
   noteAttempts(attempts: AttemptTraces): void {
     this.#sql.noteAttempts.run(JSON.stringify(attempts))
   }
-
-  /** Call it after the removal of the job. */
-  remove(id: number): void {
-    this.#sql.remove.run(id)
-  }
 }
 
 function prepare(db: Database.Database) {
@@ -60,6 +55,5 @@ function prepare(db: Database.Database) {
       INSERT INTO job_traces (job_id, last_attempt) SELECT value ->> 0, value ->> 1
       FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value ->> 0)
       ON CONFLICT (job_id) DO UPDATE SET last_attempt = excluded.last_attempt`),
-    remove: db.prepare('DELETE FROM job_traces WHERE job_id = ?'),
   }
 }

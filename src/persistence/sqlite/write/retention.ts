@@ -1,10 +1,10 @@
 import type Database from 'better-sqlite3'
 import { hasTag } from '../../../machines/edges.ts'
 import type { JobState } from '../../../machines/job.ts'
+import { jobTables } from '../../sql/job-tables.ts'
 import { retention } from '../../store.ts'
 import { chainFrom } from '../read/histories.ts'
 import { isOfRun } from '../schema.ts'
-import type { JobTraces } from './job-traces.ts'
 import type { Transitions } from './transitions.ts'
 
 /** Jobs that one step examines, and that it reads at once. */
@@ -14,15 +14,13 @@ const readAtOnce = 100
 /** Removes jobs that ended long enough ago, with their history: a walk up the ids, without its own index. */
 export class Retention {
   readonly #transitions: Transitions
-  readonly #traces: JobTraces
   readonly #keepMs: number
   readonly #sql: ReturnType<typeof prepare>
   #walkedTo = 0
 
   /** `keepMs`: how long they are kept after they ended; 0 means forever. */
-  constructor(db: Database.Database, transitions: Transitions, traces: JobTraces, keepMs: number) {
+  constructor(db: Database.Database, transitions: Transitions, keepMs: number) {
     this.#transitions = transitions
-    this.#traces = traces
     this.#keepMs = keepMs
     this.#sql = prepare(db)
   }
@@ -63,9 +61,7 @@ export class Retention {
 
   #remove(id: number, state: JobState, lastEventId: number): void {
     this.#sql.removeJob.run(id)
-    this.#sql.removePayload.run(id)
-    this.#sql.removeReplays.run(id)
-    this.#traces.remove(id)
+    for (const removal of this.#sql.removeRest) removal.run(id)
     this.#sql.removeEvents.run(lastEventId)
     this.#transitions.count(state, retention, '', 1)
   }
@@ -81,8 +77,7 @@ function prepare(db: Database.Database) {
       .prepare('SELECT 1 WHERE ? = (SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1)')
       .pluck(),
     removeJob: db.prepare('DELETE FROM jobs WHERE id = ?'),
-    removePayload: db.prepare('DELETE FROM job_payloads WHERE job_id = ?'),
-    removeReplays: db.prepare('DELETE FROM key_replays WHERE job_id = ?'),
+    removeRest: jobTables.map(([table]) => db.prepare(`DELETE FROM ${table} WHERE job_id = ?`)),
     // Rows that belong to other jobs too stay until the last of those is removed.
     removeEvents: db.prepare(`
       DELETE FROM event_runs WHERE id IN (${chainFrom('?')} SELECT run_id FROM chain) 

@@ -7,6 +7,7 @@ import { Reader } from '../read/reader.ts'
 import type { Answers, AttemptTraces, NewCalls, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
 import { Claims } from './claims.ts'
 import { JobInserts } from './insert-jobs.ts'
+import { JobReports } from './job-reports.ts'
 import { JobTraces } from './job-traces.ts'
 import { Leases } from './leases.ts'
 import { Retention } from './retention.ts'
@@ -20,6 +21,7 @@ const promoteAtOnce = 100
 export class Writer {
   readonly #transitions: Transitions
   readonly #traces: JobTraces
+  readonly #reports: JobReports
   #beganAt = 0
   /** Whether every lease in the file was given here, because those of dead processes were recovered. */
   #ownsLeases = false
@@ -35,10 +37,11 @@ export class Writer {
   constructor(db: Database.Database, options: WriterOptions) {
     this.#transitions = new Transitions(db, options.leaseMs)
     this.#traces = new JobTraces(db)
+    this.#reports = new JobReports(db)
     this.#inserts = new JobInserts(db, this.#transitions, this.#traces, options)
     this.#claims = new Claims(db, this.#transitions, this.#traces, options.types)
     this.#leases = new Leases(db, this.#transitions, options.leaseMs)
-    this.#retention = new Retention(db, this.#transitions, this.#traces, options.retentionMs)
+    this.#retention = new Retention(db, this.#transitions, options.retentionMs)
     this.#reader = new Reader(db)
     this.#due = db.prepare(
       `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now AND ${isValidRow} ORDER BY run_at, id LIMIT :limit`,
@@ -98,9 +101,15 @@ export class Writer {
 
   /**
    * Stores what happened to leased jobs, in order; returns the events that were rejected: their lease is not held, or the machine has no
-   * such edge. `attempts`: the traces of those that were not.
+   * such edge. `attempts`: the traces of those that were not. `reports`: stored before, while the leases are held.
    */
-  apply(sets: readonly EventSet[], now: number, attempts: AttemptTraces | null = null): RefusedEvent[] {
+  apply(
+    sets: readonly EventSet[],
+    now: number,
+    attempts: AttemptTraces | null = null,
+    reports: string | null = null,
+  ): RefusedEvent[] {
+    if (reports !== null) this.#reports.store(reports, now)
     const refused: RefusedEvent[] = []
     for (const { event, ranges } of sets) {
       if (event === 'release') this.#claims.expectSuspects()
@@ -114,6 +123,12 @@ export class Writer {
       this.#traces.noteAttempts(attempts.filter(([id]) => !refusedIds.has(id)))
     }
     return refused
+  }
+
+  /** Stores what the holders of leases have reported. */
+  report(reports: string, now: number): null {
+    this.#reports.store(reports, now)
+    return null
   }
 
   /** Applies the command to those of the jobs that are in `state`, if given, and that the machine allows it for; returns their ids. */
