@@ -16,8 +16,10 @@ interface OtherNode {
   readonly id: number
   /** Since it was heard of last, in ms by the database's clock. */
   readonly silentMs: number
-  /** Silent for so long, it is declared dead. */
+  /** Silent for so long while others are heard of, it is declared dead. */
   readonly leaseMs: number
+  /** Until then, in ms. */
+  readonly leftMs: number
   /** It has ended, or was declared dead. */
   readonly isGone: boolean
 }

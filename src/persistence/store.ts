@@ -85,13 +85,17 @@ export interface NodeInfo extends Owner {
   readonly serves: boolean
   /** The types that have a handler there. */
   readonly types: readonly string[]
-  /** Silent for so long, it is declared dead, and others run its jobs. */
+  /** Silent for so long while others are heard of, it is declared dead, and others run its jobs. */
   readonly leaseMs: number
   /** When it was heard of last, and when it ended or was declared dead; epoch ms by the database's clock. */
   readonly heardAt: number
   /** How long ago it was heard of last, by that clock, in ms. */
   readonly silentMs: number
+  /** Until it is declared dead if it stays silent, in ms. */
+  readonly leftMs: number
   readonly endedAt: number | null
+  /** The node that declared it dead; null if it lives, or ended by itself. */
+  readonly declaredBy: number | null
   readonly isStopping: boolean
   /** Jobs that it has leased or runs, and those that it runs. */
   readonly held: number

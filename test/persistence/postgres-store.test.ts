@@ -1,7 +1,6 @@
 import { describe, test } from 'vitest'
-import { type OpenedPostgres, openPostgres } from '../support/postgres.ts'
+import { type OpenedPostgres, openPostgres, passLease } from '../support/postgres.ts'
 import { postgresMissing } from '../support/postgres-server.ts'
-import { leaseMs } from '../support/store.ts'
 import { whenDone } from '../support/temp.ts'
 import type { Node, Open } from './conformance/helpers.ts'
 import { testStore } from './store-conformance.ts'
@@ -26,8 +25,8 @@ function asNode(
     ...opened,
     endNode: async () => {
       opened.line.cut()
-      opened.clock.advance(leaseMs)
       const next = await openPostgres({ ...given, path: opened.path, clock: opened.clock }, atEnd)
+      await passLease(opened.clock, next.store)
       return { ...asNode(next, given, atEnd), found: await next.store.recoverOrphans() }
     },
   }

@@ -14,10 +14,13 @@ const node = named(
     is_own: z.boolean().describe('It is the process that answers.'),
     serves: z.boolean().describe('It runs jobs; a producer does not.'),
     types: z.array(z.string()).describe('Those that have a handler there.'),
-    lease_ms: z.number().describe('Silent for so long, it is declared dead, and others run its jobs.'),
+    lease_ms: z
+      .number()
+      .describe('Silent for so long while others are heard of, it is declared dead, and others run its jobs.'),
     heard_at: instant.describe("When it was heard of last, by the database's clock."),
     silent_ms: count.describe('How long ago that was, by the same clock.'),
     ended_at: instant.nullable().describe('When it ended or was declared dead; `null` if it lives.'),
+    declared_by: count.nullable().describe('The node that declared it dead; `null` if it lives, or ended by itself.'),
     is_stopping: z.boolean(),
     held: count.describe('Jobs that it has leased or runs.'),
     running: count.describe('Jobs that it runs.'),
@@ -56,6 +59,7 @@ function nodeView(given: NodeInfo): Wire<typeof node> {
     heard_at: instantOf(given.heardAt),
     silent_ms: given.silentMs,
     ended_at: instantOf(given.endedAt),
+    declared_by: given.declaredBy,
     is_stopping: given.isStopping,
     held: given.held,
     running: given.running,

@@ -45,12 +45,11 @@ export function isHolderSilent({ isElsewhere, jobFacts: { lease } }: Facts): boo
 function sayHeard(facts: Facts): string {
   const { jobFacts, now } = facts
   if (!facts.isElsewhere) return ''
-  const { silentMs, leaseMs } = jobFacts.lease!.other!
+  const { silentMs, leftMs } = jobFacts.lease!.other!
   const heard = `was heard of ${ago(now - silentMs, now)}`
   if (!isHolderSilent(facts)) return ` (it ${heard})`
-  const at = now - silentMs + leaseMs
-  if (at <= now) return ` (it ${heard}, and is declared dead at any moment; the job then runs elsewhere)`
-  return ` (it ${heard}: if it stays silent, it is declared dead ${sayInstant(at, now)}, and the job then runs elsewhere)`
+  if (leftMs === 0) return ` (it ${heard}, and is declared dead at any moment; the job then runs elsewhere)`
+  return ` (it ${heard}: if it stays silent, it is declared dead ${sayInstant(now + leftMs, now)}, and the job then runs elsewhere)`
 }
 
 /** Its handler is called when a worker is free. */

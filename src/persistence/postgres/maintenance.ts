@@ -38,7 +38,7 @@ export class Maintenance {
   readonly #parts: Parts
   readonly #retention: Retention
   readonly #clockWatch: ClockWatch
-  #time: Omit<ServerTime, 'before'> = { wall: 0, steady: 0 }
+  #time: ServerTime = { wall: 0, steady: 0 }
   /** The server's clock has been steady for long enough. */
   #mayDelete = false
   /** The leases of nodes that were gone at the start are taken: from now on those of others are. */

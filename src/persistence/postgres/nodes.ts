@@ -42,7 +42,6 @@ interface Waiting {
  */
 export class OwnNode {
   readonly #thread: NodeThreadLink
-  readonly #gapMs: number
   readonly #given: () => number | null
   readonly #exited: Promise<void>
   readonly #waiting = new Map<number, Waiting>()
@@ -50,15 +49,12 @@ export class OwnNode {
   /** Why nothing can be asked any more. */
   #failure: Error | null = null
   id = 0
-  /** Since when it has shown itself without a gap, epoch ms; 0: since it registered. In a gap others may have been unable to show themselves too. */
-  steadySince = 0
   /** Set before it registers. */
   listener: Listener | null = null
 
-  /** `gapMs`: how long between two heartbeats is a gap. `given`: the instant that a test's clock shows; null: the server's clock counts. */
-  constructor(thread: NodeThreadLink, gapMs: number, given: () => number | null) {
+  /** `given`: the instant that a test's clock shows; null: the server's clock counts. */
+  constructor(thread: NodeThreadLink, given: () => number | null) {
     this.#thread = thread
-    this.#gapMs = gapMs
     this.#given = given
     thread.on('message', (report: Report) => this.#hear(report))
     thread.on('error', (error) => this.#fail(error))
@@ -84,14 +80,11 @@ export class OwnNode {
   /** Writes a new row: an id is never used again. */
   async register(): Promise<void> {
     this.id = await this.#ask('register')
-    this.steadySince = 0
   }
 
   /** The server's time; null if this node was declared dead. */
-  async beat(): Promise<ServerTime | null> {
-    const time = await this.#ask('beat')
-    this.#noteGap(time)
-    return time
+  beat(): Promise<ServerTime | null> {
+    return this.#ask('beat')
   }
 
   /** Whether it has free workers and found no job for them. */
@@ -132,14 +125,8 @@ export class OwnNode {
   #hear(report: Report): void {
     if ('id' in report) this.#settle(report)
     else if ('signal' in report) this.listener?.onSignal(report.signal)
-    else if ('beat' in report) {
-      this.#noteGap(report.beat)
-      this.listener?.onBeat(report.beat)
-    } else this.listener?.onFailed(report.failed)
-  }
-
-  #noteGap(time: ServerTime | null): void {
-    if (time && time.wall - time.before > this.#gapMs) this.steadySince = time.wall
+    else if ('beat' in report) this.listener?.onBeat(report.beat)
+    else this.listener?.onFailed(report.failed)
   }
 
   #settle(report: Extract<Report, { id: number }>): void {

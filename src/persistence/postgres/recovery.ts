@@ -21,9 +21,6 @@ const forgottenMax = 1_000
 /** Kept with what recovery does. */
 const recovery = JSON.stringify({ cause: 'recovery' } satisfies EventCause)
 
-/** A heartbeat that comes later than that part of the lease is a gap. */
-export const gapsPerLease = 2
-
 /** A node that is gone. */
 interface GoneNode {
   readonly id: number
@@ -63,6 +60,7 @@ export class Recovery {
     for (const { id } of await this.#reads.all<{ id: number }>(silentSql, this.#values())) {
       const node = await this.#reads.one<GoneNode>(declareSql, this.#values(id))
       if (!node) continue
+      await this.#reads.all(fenceSql, { id })
       let count = 0
       for await (const orphans of this.#moveAll(node)) {
         count += orphans.length
@@ -93,7 +91,7 @@ export class Recovery {
    * row can commit nothing, and is told that nobody knows what became of its last call.
    */
   async forget(): Promise<void> {
-    await this.#reads.all(fenceSql)
+    await this.#reads.all(fenceAllSql)
     await this.#reads.all(mergeCountsSql)
     await this.#reads.all(forgetWritersSql, this.#values())
     await this.#reads.all(forgetNodesSql, this.#values())
@@ -112,8 +110,7 @@ export class Recovery {
   }
 
   #values(id = this.#node.id) {
-    const { id: own, steadySince } = this.#node
-    return { id, own, steadySince, given: this.#node.now() }
+    return { id, own: this.#node.id, given: this.#node.now() }
   }
 }
 
@@ -138,33 +135,30 @@ function release(orphans: readonly Orphan[]): Change[] {
   return [{ event: 'release', jobs: orphans.map(({ id, leaseToken }) => ({ id, leaseToken })), cause: recovery }]
 }
 
-/** While the server is away nobody can show itself: only a node that could, for as long as the lease, says of another that it did not. */
-const isSilent = `(ended_at IS NOT NULL OR greatest(seen_at, :steadySince::bigint) + lease_ms <= instant(:given::bigint)
-    AND EXISTS (SELECT 1 FROM nodes AS own WHERE own.id = :own AND own.seen_at + own.lease_ms / ${gapsPerLease} > instant(:given::bigint)))`
+/** While the server is away nobody can show itself: what counts is for how long others could, up to the last heartbeat of the node that judges. */
+const isSilent = `(ended_at IS NOT NULL OR uptime_ms + lease_ms <= (SELECT own.uptime_ms FROM nodes AS own WHERE own.id = :own))`
 
 const silentSql = `
   SELECT id FROM nodes WHERE id <> :id AND ${isSilent}
     AND (ended_at IS NULL OR EXISTS (SELECT 1 FROM jobs WHERE ${isHeld} AND node_id = nodes.id)) ORDER BY id`
 
-/** Nothing that its writers have begun can be committed after that. */
+/** It can open no writer after that. */
 const declareSql = `
-  WITH gone AS (
-    UPDATE nodes SET ended_at = coalesce(ended_at, instant(:given::bigint)), ran_together = coalesce(ran_together,
-      (SELECT count(*) FROM jobs WHERE ${isHeld} AND node_id = :id AND ${stateHasTag('executing')}))
-    WHERE id = :id AND ${isSilent} RETURNING id, is_stopping AS "isStopping", ran_together AS "ranTogether"
-  ), fenced AS (
-    UPDATE writers SET last_call = ${fencedCall('last_call')} WHERE last_call >= 0 AND node_id IN (SELECT id FROM gone)
-  )
-  SELECT * FROM gone`
+  UPDATE nodes SET ended_at = coalesce(ended_at, instant(:given::bigint)), declared_by = CASE WHEN ended_at IS NULL THEN :own ELSE declared_by END,
+    ran_together = coalesce(ran_together, (SELECT count(*) FROM jobs WHERE ${isHeld} AND node_id = :id AND ${stateHasTag('executing')}))
+  WHERE id = :id AND ${isSilent} RETURNING id, is_stopping AS "isStopping", ran_together AS "ranTogether"`
+
+const fence = `UPDATE writers SET last_call = ${fencedCall('last_call')} WHERE last_call >= 0`
+/** Nothing that its writers have begun can be committed after that. A statement of its own: one may have been opened while the row was locked. */
+const fenceSql = `${fence} AND node_id = :id`
 
 const orphan = `SELECT id, lease_token AS "leaseToken", crashes, ${stateHasTag('executing')} AS ran FROM jobs WHERE ${isHeld} AND node_id = :id`
 const orphansSql = `${orphan} AND id > :after ORDER BY id LIMIT ${movedMax}`
 const lapsedSql = `${orphan} AND lease_expires_at <= instant(:given::bigint) AND ${isUpdatable} ORDER BY id LIMIT ${movedMax}`
 
-/** A node may have opened a writer while it was declared dead. */
-const fenceSql = `
-  UPDATE writers SET last_call = ${fencedCall('last_call')}
-  WHERE last_call >= 0 AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = node_id AND ended_at IS NULL)`
+/** Who declared it dead may have ended before it fenced its writers. */
+const fenceAllSql = `
+  ${fence} AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = node_id AND ended_at IS NULL)`
 
 const isLongGone = `nodes.ended_at IS NOT NULL AND (nodes.ended_at + ${keptMs} <= instant(:given::bigint)
   OR nodes.id <= (SELECT id FROM nodes WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ${keptMax}))`

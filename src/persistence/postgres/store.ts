@@ -40,7 +40,7 @@ import { jobFacts } from './read/job-facts.ts'
 import { listNodes } from './read/nodes.ts'
 import { Reader } from './read/reader.ts'
 import { Reads } from './reads.ts'
-import { gapsPerLease, Recovery } from './recovery.ts'
+import { Recovery } from './recovery.ts'
 import { Signals } from './signals.ts'
 import { Transactions } from './transaction/transactions.ts'
 import { verify } from './verify.ts'
@@ -139,7 +139,7 @@ export class PostgresStore implements Store {
     const writers = connections < fewConnections ? 1 : writersMax
     this.#reads = new Reads(settings, connections - writers - 1)
     const given = () => (clock instanceof ManualClock ? clock.now() : null)
-    this.#node = new OwnNode(thread, options.leaseMs / gapsPerLease, given)
+    this.#node = new OwnNode(thread, given)
     const onStall = (ms: number) => void this.#tellStall(ms).catch(() => {})
     this.#loopBeat = heartbeat && new LoopBeat(heartbeat, options.longestTimeoutMs, onStall)
     this.#health = new Health(notify)

@@ -242,7 +242,8 @@ export class SqliteStore extends FileReads implements Store {
     const states = Object.entries(countStates(await this.counts())) as [JobState, number][]
     const count = (tag: 'held' | 'executing') =>
       states.reduce((sum, [state, n]) => sum + (hasTag(state, tag) ? n : 0), 0)
-    const own = { id: 1, isOwn: true, serves: true, silentMs: 0, isStopping: this.#closing, endedAt: null, duties: [] }
+    const alive = { silentMs: 0, leftMs: this.#server.leaseMs, endedAt: null, declaredBy: null }
+    const own = { id: 1, isOwn: true, serves: true, ...alive, isStopping: this.#closing, duties: [] }
     const heardAt = this.#clock.now()
     return [{ ...this.#server, ...own, heardAt, held: count('held'), running: count('executing') }]
   }

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { LeasedJob } from '../../../src/persistence/store.ts'
-import { aDatabase, type OpenedPostgres, openPostgres } from '../../support/postgres.ts'
+import { aDatabase, type OpenedPostgres, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
 import { cleanUp } from '../../support/temp.ts'
@@ -74,9 +74,11 @@ describe.skipIf(postgresMissing)('a database with rows that cannot be read', () 
     const held = await many({})
     const leased = await store.lease({ limit: held.length, wait: false, start: true })
     const queued = await many({})
-    const due = await many({ runAt: clock.now() + leaseMs })
+    const due = await many({ runAt: clock.now() + leaseMs + 1 })
     first.line.cut()
-    clock.advance(leaseMs)
+    const witness = await openPostgres({ path, clock })
+    await passLease(clock, witness.store)
+    clock.advance(1)
     harmed = await harm(path, [held, queued, due])
     opened = await openPostgres({ path, clock })
     whole = { queued: queued.at(-1)!, due: due.at(-1)!, held: leased.at(-1)! }

@@ -93,7 +93,7 @@ describe.skipIf(postgresMissing)('a node that is asked about a job of another', 
     const body = await answer.text()
 
     expect(answer.status).toBe(200)
-    expect(body.replace(/<[^>]*>/g, '')).toContain('silent; counts as ended in 1 s')
+    expect(body.replace(/<[^>]*>/g, '')).toContain('silent; declared dead in 1 s')
     expect(body.replace(/<[^>]*>/g, '')).toContain('ended 29 s ago')
     expect(body).toContain('href="/admin/dashboard/nodes"')
   })

@@ -17,5 +17,6 @@ test('no version ever changes', () => {
     '8991176f164b2733',
     '2eaa754a7ad0af21',
     '690d2e9ab328ae7b',
+    '4e158e1666961aa7',
   ])
 })

@@ -77,6 +77,123 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     expect(await one.store.apply([{ ...leaseOf(job!), event: 'succeed' }])).toEqual([])
   })
 
+  /** Two nodes, of which the first runs a job; and whether it still does. */
+  async function oneRuns(given: { one?: number; two?: number } = {}) {
+    const one = await openPostgres({ leaseMs: given.one ?? leaseMs })
+    const two = await openPostgres({ path: one.path, clock: one.clock, leaseMs: given.two ?? leaseMs })
+    for (const { store } of [one, two]) await store.recoverOrphans()
+    const [id] = ids(await one.store.enqueue([aJob()]))
+    await one.store.lease({ limit: 1, ...start })
+    return { one, two, clock: one.clock, state: async () => (await two.store.find(id!))?.state }
+  }
+
+  test('take nothing from each other when another starts after the server was away for all', async () => {
+    const { one, two, clock, state } = await oneRuns()
+    for (const { line } of [one, two]) line.cut()
+    clock.advance(100 * leaseMs)
+
+    const late = await openPostgres({ path: one.path, clock })
+    const found = await late.store.recoverOrphans()
+    for (const { line } of [one, two]) line.mend()
+    for (const { store } of [two, one]) await store.sweep()
+
+    expect(found).toMatchObject({ running: 0 })
+    expect(one.notices).not.toContainEqual(expect.objectContaining({ type: 'declaredDead' }))
+    await passLease(clock, one.store, two.store, late.store)
+    expect(await state()).toBe('running')
+    one.line.cut()
+    await passLease(clock, late.store)
+    expect(await state()).toBe('queued')
+  })
+
+  test('take nothing from each other when one comes back after the server was away for all', async () => {
+    const { one, two, clock, state } = await oneRuns()
+    await query(one.path, `UPDATE nodes SET ended_at = ${clock.now()} WHERE id = 2`)
+    clock.advance(100 * leaseMs)
+
+    await two.store.sweep()
+    await two.store.sweep()
+
+    expect(two.notices).toContainEqual({ type: 'declaredDead', leases: 0 })
+    expect(await state()).toBe('running')
+  })
+
+  test('are recovered at once by one that starts, if another has lived while they were silent', async () => {
+    const one = await openPostgres()
+    const { clock } = one
+    // It has not begun to recover others.
+    const witness = await openPostgres({ path: one.path, clock })
+    await one.store.enqueue([aJob()])
+    await one.store.lease({ limit: 1, ...start })
+    one.line.cut()
+    await passLease(clock, witness.store)
+
+    const late = await openPostgres({ path: one.path, clock })
+
+    expect(await late.store.recoverOrphans()).toMatchObject({ running: 1 })
+  })
+
+  test.each([
+    ['back by an hour', -3_600_000],
+    ['back by less than a lease', -leaseMs / 2],
+    ['ahead by an hour', 3_600_000],
+    ['ahead by less than a lease', leaseMs / 2],
+  ])("judge as before when the server's clock is set %s", async (_, ms) => {
+    const { one, two, clock, state } = await oneRuns()
+    await passLease(clock, one.store, two.store)
+    clock.advance(ms)
+    await two.store.sweep()
+    await two.store.recoverOrphans()
+    const atOnce = await state()
+    await one.store.sweep()
+    await passLease(clock, one.store, two.store)
+    const alive = await state()
+
+    one.line.cut()
+    clock.advance(ms)
+    await two.store.sweep()
+    await passLease(clock, two.store)
+
+    expect([atOnce, alive, await state()]).toEqual(['running', 'running', 'queued'])
+  })
+
+  test('declare one dead although every heartbeat of the others comes late', async () => {
+    const { one, two, clock, state } = await oneRuns({ one: 1_000, two: 300 })
+    one.line.cut()
+
+    for (let beats = 0; beats < 40; beats++) {
+      clock.advance(200)
+      await two.store.sweep()
+    }
+
+    expect(await state()).toBe('queued')
+  })
+
+  test('fence a writer that one opens while it is declared dead', async () => {
+    const one = await openPostgres()
+    const { clock } = one
+    const witness = await openPostgres({ path: one.path, clock })
+    await passLease(clock, witness.store)
+    const late = await openPostgres({ path: one.path, clock })
+    const client = new pg.Client(await aDatabase())
+    await client.connect()
+    await client.query(`SET search_path TO ${one.path}; BEGIN`)
+    await client.query(
+      'INSERT INTO writers (node_id) SELECT id FROM nodes WHERE id = 1 AND ended_at IS NULL FOR SHARE RETURNING id',
+    )
+
+    // Not by a sweep, which fences the writers of all that are gone.
+    const recovered = late.store.recoverOrphans()
+    const waits = `SELECT count(*) AS n FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%UPDATE nodes SET ended_at%'`
+    await expect.poll(async () => (await query(one.path, waits))[0]!.n).toBe('1')
+    await client.query('COMMIT')
+    await client.end()
+    await recovered
+
+    expect(await query(one.path, 'SELECT last_call FROM writers WHERE node_id = 1 AND last_call >= 0')).toEqual([])
+  })
+
   test('refuse the outcome of one that was declared dead, which comes back under another name', async () => {
     const { one, two, clock } = await twoNodes()
     const [id] = ids(await one.store.enqueue([aJob()]))
@@ -91,6 +208,13 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     expect(one.notices).toContainEqual({ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: false }] })
     expect(await two.store.apply([{ ...leaseOf(again!), event: 'succeed' }])).toEqual([])
     expect(await one.store.find(id!)).toMatchObject({ state: 'succeeded' })
+    await two.store.close()
+    const named = (await one.store.nodes()).map(({ id, endedAt, declaredBy }) => [id, endedAt !== null, declaredBy])
+    expect(named).toEqual([
+      [3, false, null],
+      [2, true, null],
+      [1, true, 2],
+    ])
     await one.store.enqueue([aJob()])
     expect(await one.store.lease({ limit: 1, ...start })).toHaveLength(1)
     expect((await one.store.verify()).violations).toEqual([])

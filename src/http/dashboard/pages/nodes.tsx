@@ -99,14 +99,15 @@ function State({ node, now }: { readonly node: NodeInfo; readonly now: number })
   if (node.endedAt !== null)
     return (
       <>
-        ended <Time at={node.endedAt} now={now} />
+        {node.declaredBy === null ? 'ended' : `declared dead by node ${node.declaredBy}`}{' '}
+        <Time at={node.endedAt} now={now} />
       </>
     )
   // It is heard of three times in a lease.
   if (node.silentMs >= node.leaseMs / 2)
     return (
       <>
-        silent; counts as ended <Time at={node.heardAt + node.leaseMs} now={now} />
+        silent; declared dead <Time at={now + node.leftMs} now={now} />
       </>
     )
   return node.isStopping ? 'stopping' : 'lives'

@@ -12,11 +12,10 @@ export interface NodeFacts {
   readonly patienceMs: number
 }
 
-/** An instant of the server's clock, and of the thread's steady one when it was read, in ms; `before`: when the node had shown itself last. */
+/** An instant of the server's clock, and of the thread's steady one when it was read, in ms. */
 export interface ServerTime {
   readonly wall: number
   readonly steady: number
-  readonly before: number
 }
 
 /** What the loop asks its node's thread, and the answers. `beat`: null if the node was declared dead. */

@@ -49,10 +49,15 @@ export class NodeRow {
   /** Writes a new row: an id is never used again. */
   async register(): Promise<number> {
     const { owner, serves, types, leaseMs } = this.#facts
-    const { rows } = await this.#query<{ id: number }>(
-      `INSERT INTO nodes (pid, host, started_at, serves, types, lease_ms, seen_at) VALUES ($1, $2, $3, $4, $5, $6, instant($7)) RETURNING id`,
-      [owner.pid, owner.host, owner.startedAt, serves, types, leaseMs, this.#given()],
-    )
+    const { rows } = await this.#query<{ id: number }>(registerSql, [
+      owner.pid,
+      owner.host,
+      owner.startedAt,
+      serves,
+      types,
+      leaseMs,
+      this.#given(),
+    ])
     this.#id = rows[0]!.id
     return this.#id
   }
@@ -60,7 +65,7 @@ export class NodeRow {
   /** The server's time; null if this node was declared dead. */
   async beat(): Promise<ServerTime | null> {
     const before = performance.now()
-    const { rows } = await this.#query<{ wall: number; before: number }>(beatSql, [this.#id, this.#given()])
+    const { rows } = await this.#query<{ wall: number }>(beatSql, [this.#id, this.#given()])
     return rows[0] ? { ...rows[0], steady: (before + performance.now()) / 2 } : null
   }
 
@@ -141,9 +146,24 @@ export class NodeRow {
   }
 }
 
+/**
+ * The uptime of the nodes now: what has passed since the last heartbeat of any of them, added to the uptime that it wrote. More than half
+ * of the shortest lease is a gap, in which perhaps no node could reach the server, or the clock was set ahead: that counts a tenth of the
+ * lease. It is not 0, so that a node that is gone is found even if every heartbeat comes late; and a clock that was set back takes nothing away.
+ */
+function uptimeSql(given: string): string {
+  const passed = `instant(${given}) - seen_at`
+  return `(
+    SELECT coalesce(max(uptime_ms + CASE WHEN ${passed} <= shortest / 2 THEN greatest(${passed}, 0) ELSE shortest / 10 END), 0)
+    FROM nodes, (SELECT min(lease_ms) AS shortest FROM nodes WHERE ended_at IS NULL) AS lease WHERE ended_at IS NULL)`
+}
+
+const registerSql = `
+  INSERT INTO nodes (pid, host, started_at, serves, types, lease_ms, seen_at, uptime_ms)
+  VALUES ($1, $2, $3, $4, $5, $6, instant($7), ${uptimeSql('$7')}) RETURNING id`
+
 const beatSql = `
-  UPDATE nodes SET seen_at = greatest(nodes.seen_at, instant($2)) FROM (SELECT id, seen_at FROM nodes WHERE id = $1) AS last
-  WHERE nodes.id = last.id AND ended_at IS NULL RETURNING instant($2) AS wall, last.seen_at AS before`
+  UPDATE nodes SET seen_at = instant($2), uptime_ms = ${uptimeSql('$2')} WHERE id = $1 AND ended_at IS NULL RETURNING seen_at AS wall`
 
 const endSql = `
   WITH ended AS (UPDATE nodes SET ended_at = coalesce(ended_at, instant($2)) WHERE id = $1 RETURNING id)

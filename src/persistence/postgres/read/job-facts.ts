@@ -16,6 +16,7 @@ import {
 import { unreadableColumns, validJob } from '../../valid-rows.ts'
 import { isJson } from '../is-json.ts'
 import type { Query, Reads } from '../reads.ts'
+import { diesAtSql } from './nodes.ts'
 
 /** Jobs ahead of one that are counted, and queues that take turns with its own. */
 const aheadMax = 10_000
@@ -131,13 +132,14 @@ function counted(count: number, most: number): Counted {
 const owner = `jsonb_build_object('pid', nodes.pid, 'host', nodes.host, 'startedAt', nodes.started_at) AS owner`
 
 const other = `jsonb_build_object('id', nodes.id, 'silentMs', greatest(instant(:given::bigint) - nodes.seen_at, 0), 'leaseMs', nodes.lease_ms,
+      'leftMs', greatest(${diesAtSql} - instant(:given::bigint), 0),
       'isGone', nodes.ended_at IS NOT NULL)`
 
 /** A lease lasts as long as its node is heard of, unless it was abandoned. */
 const jobSql = `
   SELECT jobs.id, state, type, queue, priority, attempt, max_attempts AS "maxAttempts", crashes, timeout_ms AS "timeoutMs", run_at AS "runAt", created_at AS "createdAt", idempotency_key AS "idempotencyKey", error, ${traceIdSql} AS "traceId",
     (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.started_at AS "startedAt", finished_at AS "finishedAt", parked, lease_token AS "leaseToken",
-    coalesce(lease_expires_at, nodes.seen_at + nodes.lease_ms) AS "expiresAt", ${owner}, CASE WHEN nodes.id <> :node THEN ${other} END AS other,
+    coalesce(lease_expires_at, ${diesAtSql}) AS "expiresAt", ${owner}, CASE WHEN nodes.id <> :node THEN ${other} END AS other,
     (SELECT count(*) FROM nodes AS node WHERE node.id <> :node AND node.serves AND node.ended_at IS NULL AND jobs.type = ANY (node.types)) AS "handledByOthers"
   FROM jobs LEFT JOIN nodes ON nodes.id = node_id WHERE jobs.id = :id`
 const newestOwnerSql = `SELECT ${owner} FROM nodes WHERE serves ORDER BY id DESC LIMIT 1`
