@@ -17,6 +17,8 @@ import type { GroupCommit } from './write/group-commit.ts'
 /** Jobs that one transaction finds due, and transactions of one turn. */
 const dueMax = 500
 const turnsMax = 6
+/** Leases of one look for those that nobody here knows. */
+const unknownMax = 1_000
 
 interface Parts {
   readonly reads: Reads
@@ -28,6 +30,7 @@ interface Parts {
   readonly duties: Duties
   readonly types: readonly string[]
   readonly retentionMs: number
+  readonly leaseMs: number
   readonly notify: (event: StoreEvent) => void
   /** This node was declared dead. */
   revive(): Promise<void>
@@ -41,6 +44,11 @@ export class Maintenance {
   #time: ServerTime = { wall: 0, steady: 0 }
   /** The server's clock has been steady for long enough. */
   #mayDelete = false
+  /** Leases that this node holds and did not know at the last look, and whether every claim that was under way then has been answered. */
+  #unknown: { readonly leases: readonly Lease[]; readonly isAnswered: () => boolean } = {
+    leases: [],
+    isAnswered: () => true,
+  }
   /** The leases of nodes that were gone at the start are taken: from now on those of others are. */
   hasRecovered = false
 
@@ -78,6 +86,29 @@ export class Maintenance {
   tellLost(leases: readonly Lease[], cancelled: boolean): void {
     if (leases.length === 0) return
     this.#parts.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled })) })
+  }
+
+  /** Others may take these leases of this node a lease's time from now: a worker may still run the job. */
+  async abandon(leases: readonly Lease[]): Promise<void> {
+    const { reads, node, leaseMs } = this.#parts
+    await reads.all(abandonSql, { ...columnsOf(leases), given: node.now(), leaseMs })
+  }
+
+  /**
+   * Abandons leases that this node holds and nobody here knows, because the answer to their claim was lost or an `abandon` failed. A claim is
+   * stored before its answer is here: so it must be unknown at two looks, and all that was asked before the first be answered.
+   */
+  async abandonUnknown(): Promise<void> {
+    const { reads, node, held, claims } = this.#parts
+    const before = this.#unknown
+    const isAnswered = before.isAnswered()
+    const found = await reads.all<Lease>(unknownSql, { node: node.id, ...columnsOf(held.all()) })
+    this.#unknown = { leases: found, isAnswered: claims.whetherAnswered() }
+    if (!isAnswered) return
+    const known = new Map(held.of(found.map(({ id }) => id)).map(({ id, leaseToken }) => [id, leaseToken]))
+    const tokens = new Map(before.leases.map(({ id, leaseToken }) => [id, leaseToken]))
+    const lost = found.filter(({ id, leaseToken }) => tokens.get(id) === leaseToken && known.get(id) !== leaseToken)
+    if (lost.length > 0) await this.abandon(lost)
   }
 
   /** Queues jobs whose instant has come. */
@@ -135,6 +166,7 @@ export class Maintenance {
   async all(): Promise<void> {
     await this.renew()
     await this.promote()
+    await this.abandonUnknown()
     await this.recover()
     await this.restore()
     await this.retain()
@@ -143,6 +175,18 @@ export class Maintenance {
   }
 }
 
+function columnsOf(leases: readonly Lease[]) {
+  return { ids: leases.map(({ id }) => id), tokens: leases.map(({ leaseToken }) => leaseToken) }
+}
+
+const abandonSql = `
+  UPDATE jobs SET lease_expires_at = instant(:given::bigint) + :leaseMs::bigint
+  FROM unnest(:ids::bigint[], :tokens::integer[]) AS lease (id, token) WHERE jobs.id = lease.id AND jobs.lease_token = lease.token`
+/** A lease that has an instant was abandoned before. */
+const unknownSql = `
+  SELECT id, lease_token AS "leaseToken" FROM jobs WHERE ${isHeld} AND node_id = :node AND lease_expires_at IS NULL AND ${isUpdatable}
+    AND NOT EXISTS (SELECT 1 FROM unnest(:ids::bigint[], :tokens::integer[]) AS known (id, token) WHERE known.id = jobs.id AND token = lease_token)
+  ORDER BY id LIMIT ${unknownMax}`
 const heldSql = `SELECT id, lease_token AS "leaseToken" FROM jobs WHERE ${isHeld} AND node_id = :node AND id = ANY (:ids::bigint[])`
 const dueSql = `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= instant(:given::bigint) AND ${isUpdatable} ORDER BY run_at, id LIMIT ${dueMax}`
 const readySql = `SELECT 1 AS one FROM jobs WHERE ${isReady} LIMIT 1`

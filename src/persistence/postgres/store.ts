@@ -167,6 +167,7 @@ export class PostgresStore implements Store {
       duties,
       types,
       retentionMs,
+      leaseMs: options.leaseMs,
       notify,
       revive,
     })
@@ -212,6 +213,7 @@ export class PostgresStore implements Store {
       await maintenance.recover()
       await maintenance.restore()
     })
+    this.#intervals.every(this.#options.leaseMs / renewalsPerLease, () => maintenance.abandonUnknown())
     this.#intervals.every(retainRestMs, () => maintenance.forget())
     this.#intervals.every(mergeCountsMs, () => maintenance.mergeCounts())
     this.#intervals.every(retainRestMs, async () => ((await maintenance.retain()) ? retainStepMs : retainRestMs))
@@ -301,12 +303,7 @@ export class PostgresStore implements Store {
 
   async abandon(leases: readonly Lease[]): Promise<void> {
     this.#held.drop(leases)
-    const values = {
-      ids: leases.map(({ id }) => id),
-      tokens: leases.map(({ leaseToken }) => leaseToken),
-      given: this.#node.now(),
-    }
-    await this.#reads.all(abandonSql, { ...values, leaseMs: this.#options.leaseMs })
+    await this.#maintenance.abandon(leases)
   }
 
   letLive(timeoutMs: number): void {
@@ -473,8 +470,3 @@ export class PostgresStore implements Store {
     this.#signals.forget()
   }
 }
-
-/** Others may take them when that instant has come. */
-const abandonSql = `
-  UPDATE jobs SET lease_expires_at = instant(:given::bigint) + :leaseMs::bigint
-  FROM unnest(:ids::bigint[], :tokens::integer[]) AS lease (id, token) WHERE jobs.id = lease.id AND jobs.lease_token = lease.token`

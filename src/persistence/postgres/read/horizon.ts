@@ -3,9 +3,9 @@ import { timers } from '../../../runtime/timers.ts'
 import { firstEventOf } from '../event-order.ts'
 import type { Reads } from '../reads.ts'
 
-/** How long a reader waits for its own last commit, and between two looks, in ms. */
+/** How long a reader waits for its own last commit, and between two looks, twice as long after each, in ms. */
 const ownCommitMs = 1_000
-const lookMs = 2
+const lookMs = { first: 2, most: 100 }
 
 /**
  * Below which id every transition there will ever be is visible. The ids of a transaction's transitions follow from its own, so what is open
@@ -16,6 +16,8 @@ export class Horizon {
   readonly #reads: Reads
   /** No transition that was written here has a higher id. */
   lastOwn = 0
+  /** Where a reader has given up: something is open there for long, and the next does not wait for it. */
+  #gaveUpAt = 0
 
   constructor(reads: Reads) {
     this.#reads = reads
@@ -24,11 +26,15 @@ export class Horizon {
   /** Waits for what this process has committed, for what it may take a moment: a transaction that began before it. */
   async read(): Promise<number> {
     const giveUpAt = performance.now() + ownCommitMs
-    for (;;) {
+    for (let pauseMs = lookMs.first; ; pauseMs = Math.min(2 * pauseMs, lookMs.most)) {
       const { lastOwn } = this
       const { horizon } = (await this.#reads.one<{ horizon: number }>(horizonSql))!
-      if (horizon > lastOwn || performance.now() >= giveUpAt) return horizon
-      await new Promise((resolve) => timers.setTimeout(resolve, lookMs))
+      if (horizon > lastOwn || horizon === this.#gaveUpAt) return horizon
+      if (performance.now() >= giveUpAt) {
+        this.#gaveUpAt = horizon
+        return horizon
+      }
+      await new Promise((resolve) => timers.setTimeout(resolve, pauseMs))
     }
   }
 }

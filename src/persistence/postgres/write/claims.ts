@@ -47,6 +47,9 @@ export class Claims {
   #aloneRuns = false
   #aloneAgain = false
   #besideSuspects = false
+  /** A suspect is being claimed, and how many have been. */
+  #suspectAsked = false
+  #suspectsAnswered = 0
 
   /** `handled`: types that have a handler here. */
   constructor(handled: readonly string[], suspects: Suspects) {
@@ -88,6 +91,13 @@ export class Claims {
     this.#stopped = true
     for (const { resolve } of this.#waiting.splice(0)) resolve([])
     await this.#empty()
+  }
+
+  /** Returns what says, whenever it is called, whether all claims that are under way now have been answered. */
+  whetherAnswered(): () => boolean {
+    const underWay = [...this.#inFlight]
+    const suspects = this.#suspectsAnswered + (this.#suspectAsked ? 1 : 0)
+    return () => this.#suspectsAnswered >= suspects && !underWay.some((taken) => this.#inFlight.has(taken))
   }
 
   /** Those whom the next transaction asks for, if it has anything else to do or there may be jobs; it may write so many events. */
@@ -198,7 +208,10 @@ export class Claims {
       await this.#empty()
       const [first] = this.#waiting
       if (!first) return
+      this.#suspectAsked = true
       const next = await this.#suspects.next(first.start).catch(() => null)
+      this.#suspectAsked = false
+      this.#suspectsAnswered++
       if (next === null) return
       if (next === 'none') {
         this.#alone = false
