@@ -152,6 +152,21 @@ export class IdempotencyConflictError extends JobSystemError {
   }
 }
 
+/**
+ * A unique key is held: by the job `jobId`, or, if that is null, by an earlier item of the same array. `index` is the position of the item
+ * that asked for it; null if there is no array. Nothing was stored or changed.
+ */
+export class UniqueConflictError extends JobSystemError {
+  readonly jobId: number | null
+  readonly index: number | null
+
+  constructor(message: string, jobId: number | null, index: number | null = null) {
+    super('unique_conflict', message)
+    this.jobId = jobId
+    this.index = index
+  }
+}
+
 /** A limit of this system is reached; nothing was stored. Try again after `retryAfterMs`. */
 export class BackpressureError extends JobSystemError {
   readonly retryAfterMs: number
@@ -401,6 +416,7 @@ const branded = {
   IllegalTransitionError,
   BulkStateError,
   IdempotencyConflictError,
+  UniqueConflictError,
   BackpressureError,
   UnavailableError,
   OutcomeUnknownError,

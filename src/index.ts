@@ -46,6 +46,7 @@ export type {
   Transition,
   TransitionPage,
   TypeDurations,
+  Unique,
   VerifyReport,
   Violation,
   WorkerActivity,

@@ -60,7 +60,7 @@ async function harmedFile() {
       maxAttempts: 4,
       timeoutMs: null,
     },
-    ...{ runAt: null, delayMs, idempotency: null, cause: null, trace: { traceparent, tracestate: null } },
+    ...{ runAt: null, delayMs, idempotency: null, unique: null, cause: null, trace: { traceparent, tracestate: null } },
   })
   // One by one, because otherwise their events would share rows.
   for (const { what } of harms) await store.enqueue([job(what, null)])

@@ -111,7 +111,7 @@ export const measurements: readonly Measurement[] = [
 
 const row: NewJobRow = {
   ...{ type: noop.type, queue: 'default', payload: payloadText, priority: 0, maxAttempts: 4, timeoutMs: null },
-  ...{ runAt: null, delayMs: null, idempotency: null, cause: null, trace: null },
+  ...{ runAt: null, delayMs: null, idempotency: null, unique: null, cause: null, trace: null },
 }
 
 async function connected({ port }: Place): Promise<pg.Client> {

@@ -1,5 +1,5 @@
 import type { Settings } from '../config.ts'
-import { BackpressureError, IdempotencyConflictError } from '../errors.ts'
+import { BackpressureError, IdempotencyConflictError, UniqueConflictError } from '../errors.ts'
 import type { Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
 import type { Naming } from '../job/fields.ts'
@@ -105,6 +105,10 @@ export class Enqueues {
         return result.jobs
       case 'conflict':
         throw new IdempotencyConflictError(result.id, isBatch ? result.index : null)
+      case 'held': {
+        const holder = result.id === null ? 'an earlier item of the array' : `job ${result.id}`
+        throw new UniqueConflictError(`${holder} holds the unique key`, result.id, isBatch ? result.index : null)
+      }
       case 'full':
         throw new BackpressureError(describeFull(result, this.#parts.settings), retryAfterMs)
     }

@@ -12,6 +12,7 @@ export { actorPattern, callerFields, reasonMax } from '../job/cause.ts'
 export { newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
 export { filterFields, fromWire } from '../job/filter.ts'
 export { issuesOf } from '../job/input-issues.ts'
+export { uniqueOutcomes } from '../job/unique.ts'
 export { bulkPhases } from '../machines/bulk.ts'
 export { causes, whoOf } from '../machines/cause.ts'
 export {

@@ -5,6 +5,7 @@ import type { SqliteConnection, TransactionClient, TransactionOptions } from '..
 import type { NewJob } from '../job/fields.ts'
 import type { BulkFilter, JobFilter } from '../job/filter.ts'
 import type { EnqueuedJob, Job } from '../job/row.ts'
+import type { Unique } from '../job/unique.ts'
 import type { BulkPhase } from '../machines/bulk.ts'
 import type { EventCause } from '../machines/cause.ts'
 import type { JobState } from '../machines/job.ts'
@@ -70,6 +71,7 @@ export type {
   Transition,
   TransitionPage,
   TypeDurations,
+  Unique,
   VerifyReport,
   Violation,
   WorkerActivity,

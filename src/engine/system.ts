@@ -6,6 +6,7 @@ import {
   JobNotFoundError,
   JobSystemError,
   UnavailableError,
+  UniqueConflictError,
 } from '../errors.ts'
 import type { AnyHandler } from '../handlers/define.ts'
 import type { JsonSchema, Registry } from '../handlers/registry.ts'
@@ -15,7 +16,7 @@ import { type EnqueuedJob, type Job, toJob } from '../job/row.ts'
 import { parseTraceContext } from '../job/trace-context.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
 import { eventsFrom } from '../machines/edges.ts'
-import { commands } from '../machines/events.ts'
+import { commandFacts, commands } from '../machines/events.ts'
 import { type Explanation, explain } from '../observe/explain/explain.ts'
 import { type ServerFacts, serverFacts } from '../observe/explain/facts.ts'
 import { Collector } from '../observe/telemetry/collector.ts'
@@ -408,6 +409,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       case 'unknown':
         throw new JobNotFoundError(id)
       case 'refused':
+        if (result.holder !== undefined)
+          throw new UniqueConflictError(describeHolder(event, id, result.holder), result.holder)
         throw new IllegalTransitionError(id, event, result.state, eventsFrom(result.state))
     }
   }
@@ -429,6 +432,11 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#collector.stopSampling()
     this.#parts.onFatal(error)
   }
+}
+
+function describeHolder(event: BulkCommand, id: number, holder: number): string {
+  const { done } = commandFacts(event)
+  return `job ${id} cannot be ${done}, because job ${holder} holds its unique key: cancel that job, or wait until it no longer does`
 }
 
 /** Of SQLite: a client of PostgreSQL prepares nothing. */

@@ -55,6 +55,10 @@ const byCode = {
     meaning:
       'The idempotency key was used for the job `id` with other content; `null`: for an earlier item of the array.',
   },
+  unique_conflict: {
+    status: 409,
+    meaning: 'The job `id` holds the unique key; `null`: an earlier item of the array does.',
+  },
   illegal_transition: {
     status: 409,
     meaning: 'The job is in a `state` that does not allow this; `events` lists what it allows.',

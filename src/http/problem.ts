@@ -9,6 +9,7 @@ import {
   InvalidInputError,
   JobSystemError,
   UnavailableError,
+  UniqueConflictError,
 } from '../errors.ts'
 import { type ApiErrorCode, apiErrorCodes, apiErrors } from './api-errors.ts'
 import { reply } from './reply.ts'
@@ -95,11 +96,13 @@ function membersOf(error: JobSystemError): object {
   if (error instanceof InvalidInputError) return { errors: error.issues }
   if (error instanceof IllegalTransitionError) return { id: error.jobId, state: error.state, events: error.events }
   if (error instanceof BulkStateError) return { phase: error.phase, matched: error.matched }
-  if (error instanceof IdempotencyConflictError) {
-    const errors = error.index === null ? [] : [{ path: `${error.index}.idempotency_key`, message: error.message }]
-    return { id: error.jobId, ...(errors.length > 0 ? { errors } : {}) }
-  }
+  if (error instanceof IdempotencyConflictError) return conflictMembers(error, 'idempotency_key')
+  if (error instanceof UniqueConflictError) return conflictMembers(error, 'unique')
   return {}
+}
+
+function conflictMembers({ jobId, index, message }: IdempotencyConflictError | UniqueConflictError, field: string) {
+  return { id: jobId, ...(index === null ? {} : { errors: [{ path: `${index}.${field}`, message }] }) }
 }
 
 function headersOf(error: JobSystemError): Record<string, string> {

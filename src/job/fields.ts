@@ -2,6 +2,8 @@ import { isDate } from 'node:util/types'
 import { z } from 'zod'
 import { defaultMaxRetries, defaults, namePattern, timeoutMaxMs } from '../config.ts'
 import { payloadDepthMax } from './payload.ts'
+import { type Unique, uniqueField } from './unique.ts'
+import { delayMaxMs, keyText, wholeNumber } from './value-schemas.ts'
 
 /** The defaults of a job that does not set its queue or its priority. */
 const defaultQueue = 'default'
@@ -27,6 +29,8 @@ export interface NewJob {
   readonly maxRetries?: number
   /** 1 to 255 printable characters. Only one job in the file has a given key, for as long as that job is kept. */
   readonly idempotencyKey?: string
+  /** Makes it the only job of its type with a key, for as long as it holds that. */
+  readonly unique?: Unique
   /** The earliest time to run: epoch ms, a Date, or RFC 3339 with an offset. */
   readonly runAt?: number | Date | string
   /** The same as a delay in ms from `createdAt`, the time at which the job is stored. */
@@ -35,21 +39,14 @@ export interface NewJob {
   readonly timeoutMs?: number
 }
 
-const keyLengthMax = 255
 const priorityMax = 100
 const retriesMax = 1_000
-const delayMaxMs = 3_155_760_000_000
 /** The last instant with a year of four digits in ISO 8601. */
 export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 const nameTakes = 'must be 1 to 64 letters, digits and . _ : - and begin with a letter or digit'
 /** What the name of a type or a queue must match, in filters too, since no other name can exist. */
 export const name = z.string(nameTakes).regex(namePattern, nameTakes)
-const keyTakes = `must be 1 to ${keyLengthMax} printable characters`
-const wholeNumber = (min: number, max: number) => {
-  const takes = `must be a whole number from ${min} to ${max}`
-  return z.int(takes).min(min, takes).max(max, takes)
-}
 const instantTakes = 'must be an RFC 3339 instant with an offset, such as 2030-01-31T09:30:00Z, to the year 9999'
 export const instantText = z.iso
   .datetime({ offset: true, error: instantTakes })
@@ -120,15 +117,13 @@ export const fields = {
       }),
   },
   idempotencyKey: {
-    takes: z
-      .string(keyTakes)
-      .regex(new RegExp(`^\\P{C}{1,${keyLengthMax}}$`, 'u'), keyTakes)
-      .optional()
-      .meta({
-        description: `1 to ${keyLengthMax} printable characters. Only one job in the file has a given key, for as long as that job is kept: the same request again is answered with that job, a different one with 409.`,
-        examples: ['order-4711-receipt'],
-      }),
+    takes: keyText.optional().meta({
+      description:
+        '1 to 255 printable characters. Only one job in the file has a given key, for as long as that job is kept: the same request again is answered with that job, a different one with 409.',
+      examples: ['order-4711-receipt'],
+    }),
   },
+  unique: uniqueField,
   delayMs: {
     takes: wholeNumber(0, delayMaxMs)
       .optional()
@@ -169,7 +164,7 @@ export const storedFields: readonly (readonly [name: StoredName, stored: Stored]
 export const storedNames = storedFields.map(([name]) => name)
 
 /** A field by one of its names. */
-class NamedField {
+export class NamedField {
   readonly field: keyof NewJob
   readonly takes: z.ZodType
   /** As in `fields`; undefined if it is not stored as given. */
@@ -191,9 +186,10 @@ class NamedField {
     return data
   }
 
-  /** Why it does not accept a value: one fault, although a number out of range may also be unsafe. */
-  faultOf(value: unknown): string {
-    return this.takes.safeParse(value).error!.issues[0]!.message
+  /** Why it does not accept a value, and below the field where: one fault, although a number out of range may also be unsafe. */
+  faultOf(value: unknown): { readonly message: string; readonly below: string } {
+    const { message, path } = this.takes.safeParse(value).error!.issues[0]!
+    return { message, below: path.map((member) => `.${String(member)}`).join('') }
   }
 }
 

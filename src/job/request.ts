@@ -3,10 +3,19 @@ import { defaultMaxRetries, enqueueBatchMax, type Settings } from '../config.ts'
 import { type InputIssue, InvalidInputError, PayloadError } from '../errors.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { didYouMean } from './did-you-mean.ts'
-import { fieldsNamed, type Naming, type NewJob, type StoredName, snakeCase, storedFields } from './fields.ts'
+import {
+  fieldsNamed,
+  type NamedField,
+  type Naming,
+  type NewJob,
+  type StoredName,
+  snakeCase,
+  storedFields,
+} from './fields.ts'
 import { toStoredPayload } from './payload.ts'
 import { Rejection } from './rejection.ts'
 import type { NewJobRow } from './row.ts'
+import type { UniqueTerms } from './unique.ts'
 
 /** What a job must satisfy besides the limits of its fields. */
 interface Rules {
@@ -53,6 +62,7 @@ const emptyRow = {
   runAt: null,
   delayMs: null,
   idempotency: null,
+  unique: null,
   cause: null,
   trace: null,
 } as unknown as Mutable<NewJobRow>
@@ -129,9 +139,10 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     if (!about || about.field === 'payload' || value === undefined) continue
     const { field, stored } = about
     const data = about.read(value)
-    if (data === undefined) wrong.push({ field, name, message: about.faultOf(value) })
+    if (data === undefined) wrong.push(faultOf(about, name, value))
     else if (stored) row[field as StoredName] = (stored.isJson ? JSON.stringify(data) : data) as never
     else if (field === 'idempotencyKey') key = data as string
+    else if (field === 'unique') row.unique = data as UniqueTerms
     else if (field === 'maxRetries') row.maxAttempts = (data as number) + 1
     else row[field as 'runAt' | 'delayMs'] = data as number
   }
@@ -196,6 +207,11 @@ interface Wrong {
   readonly field: keyof NewJob
   readonly name: string
   readonly message: string
+}
+
+function faultOf(about: NamedField, name: string, value: unknown): Wrong {
+  const { message, below } = about.faultOf(value)
+  return { field: about.field, name: `${name}${below}`, message }
 }
 
 /** In the order of the fields, whatever the caller's order. */

@@ -2,6 +2,7 @@ import type { JobState } from '../machines/job.ts'
 import type { StoredError } from '../machines/stored-error.ts'
 import { type fields, type NewJob, storedFields } from './fields.ts'
 import type { TraceContext } from './trace-context.ts'
+import type { UniqueTerms, uniqueOutcomes } from './unique.ts'
 
 type StoredName = (typeof storedFields)[number][0]
 
@@ -31,6 +32,8 @@ export interface JobRow extends StoredFields {
    */
   readonly crashes: number
   readonly idempotencyKey: string | null
+  /** The key that it holds, or held, among the jobs of its type; null if it has none. */
+  readonly uniqueKey: string | null
   /** When the job could first run, or run again. */
   readonly runAt: number
   readonly createdAt: number
@@ -57,6 +60,7 @@ export interface NewJobRow extends StoredFields {
   readonly delayMs: number | null
   /** `content`, the SHA-256 of the canonical request in hex, shows whether a second request with the key is the same. */
   readonly idempotency: { readonly key: string; readonly content: string } | null
+  readonly unique: UniqueTerms | null
   /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null if nobody says. */
   readonly cause: string | null
   /** The span that enqueues it; null if there is none. */
@@ -71,11 +75,19 @@ export interface Job extends Omit<JobRow, 'payload' | 'maxAttempts' | 'progress'
   readonly maxRetries: number
 }
 
-/** The result for one enqueued job. `created` is false if an earlier job has its key and the same content. */
+/**
+ * The result for one enqueued job. `created` is false if it is another job: one that has its idempotency key and the same content, or
+ * that holds its unique key.
+ */
 export interface EnqueuedJob {
   readonly id: number
   readonly state: JobState
   readonly created: boolean
+  /**
+   * What became of a request with `unique`; left out if there was none, or if its idempotency key was the answer. `stored`: the job holds the
+   * key. `returned`: this is the job that holds it.
+   */
+  readonly unique?: (typeof uniqueOutcomes)[number]
   /** False: it was stored by a transaction of yours that has not ended, and exists exactly if that commits. Left out otherwise. */
   readonly committed?: false
 }

@@ -4,7 +4,10 @@ import type { reserveInQueues } from './queue-limit.ts'
 import type { EnqueuedJob, EnqueueResult, NewJobRow } from './store.ts'
 
 /** What decides whether a job is stored, and in which state. */
-export type IncomingJob = Pick<NewJobRow, 'queue' | 'idempotency' | 'runAt' | 'delayMs' | 'maxAttempts'>
+export type IncomingJob = Pick<
+  NewJobRow,
+  'type' | 'queue' | 'idempotency' | 'unique' | 'runAt' | 'delayMs' | 'maxAttempts'
+>
 
 /** What the database says when calls are admitted. */
 export interface AdmissionFacts {
@@ -15,6 +18,8 @@ export interface AdmissionFacts {
   reserveInQueues(jobs: readonly IncomingJob[]): ReturnType<typeof reserveInQueues>
   /** The stored job that has a key, and the content that belongs to it. */
   keyed(key: string): { readonly job: EnqueuedJob; readonly content: string } | undefined
+  /** The stored job that holds a unique key. */
+  holder(type: string, key: string): Pick<EnqueuedJob, 'id' | 'state'> | undefined
   /** Rising. */
   nextId(): number
 }
@@ -23,12 +28,12 @@ export interface AdmissionFacts {
 interface Admitted<Job> {
   readonly id: number
   readonly job: Job
-  readonly answers: { id: number; state: JobState; created: boolean }[]
+  readonly answers: (Omit<EnqueuedJob, 'state'> & { state: JobState })[]
 }
 
 /**
  * Decides what becomes of calls that share a transaction, each whole or not at all. A known key gives its job, or a conflict if the content
- * is another; a key used earlier among the calls counts as known. A call that finds no room is refused.
+ * is another; a key used earlier among the calls counts as known. The same holds for unique keys. A call that finds no room is refused.
  */
 export class Admission<Job extends IncomingJob> {
   /** To be stored, by rising id. */
@@ -37,6 +42,7 @@ export class Admission<Job extends IncomingJob> {
   readonly results: readonly EnqueueResult[]
   readonly #facts: AdmissionFacts
   readonly #byKey = new Map<string, Admitted<Job>>()
+  readonly #holders = new Map<string, Admitted<Job>>()
 
   constructor(calls: readonly (readonly Job[])[], facts: AdmissionFacts) {
     this.#facts = facts
@@ -46,7 +52,9 @@ export class Admission<Job extends IncomingJob> {
   /** Jobs that answer a key that was used again, each as often. */
   get replayed(): number[] {
     return this.results.flatMap((result) =>
-      result.outcome === 'stored' ? result.jobs.flatMap(({ id, created }) => (created ? [] : [id])) : [],
+      result.outcome === 'stored'
+        ? result.jobs.flatMap(({ id, created, unique }) => (created || unique ? [] : [id]))
+        : [],
     )
   }
 
@@ -65,28 +73,40 @@ export class Admission<Job extends IncomingJob> {
     return full ?? { outcome: 'stored', jobs: jobs.map((job) => this.#answer(job)) }
   }
 
-  /** Which jobs of a call are new, or which of them has a key that belongs to other content. */
+  /** Which jobs of a call are new, or which of them has a key that belongs to other content, or to a job that refuses others. */
   #foresee(jobs: readonly Job[]): { fresh: readonly Job[]; conflict: EnqueueResult | null } {
     const own = new Map<string, string>()
+    const ownHolders = new Set<string>()
     const fresh: Job[] = []
     for (const [index, job] of jobs.entries()) {
-      if (!job.idempotency) {
-        fresh.push(job)
-        continue
+      const known = this.#contentOf(job, own)
+      if (known) {
+        if (known.content === job.idempotency!.content) continue
+        return { fresh, conflict: { outcome: 'conflict', index, id: known.id } }
       }
-      const { key, content } = job.idempotency
-      const sibling = this.#byKey.get(key)
-      const stored = sibling ? undefined : this.#facts.keyed(key)
-      const first = own.get(key) ?? sibling?.job.idempotency?.content ?? stored?.content
-      if (first === undefined) {
+      const holder = this.#holderOf(job)
+      if (!holder && !(job.unique && ownHolders.has(uniqueName(job)))) {
         fresh.push(job)
-        own.set(key, content)
-      } else if (first !== content) {
-        const id = sibling?.id ?? stored?.job.id ?? null
-        return { fresh, conflict: { outcome: 'conflict', index, id } }
-      }
+        if (job.idempotency) own.set(job.idempotency.key, job.idempotency.content)
+        if (job.unique) ownHolders.add(uniqueName(job))
+      } else if (job.unique!.onConflict === 'refuse')
+        return { fresh, conflict: { outcome: 'held', index, id: holder?.id ?? null } }
     }
     return { fresh, conflict: null }
+  }
+
+  /** What its idempotency key belongs to; `own`: that of earlier jobs of the same call. */
+  #contentOf({ idempotency }: Job, own: ReadonlyMap<string, string>) {
+    if (!idempotency) return
+    const sibling = this.#byKey.get(idempotency.key)
+    const stored = sibling ? undefined : this.#facts.keyed(idempotency.key)
+    const content = own.get(idempotency.key) ?? sibling?.job.idempotency?.content ?? stored?.content
+    return content === undefined ? undefined : { content, id: sibling?.id ?? stored?.job.id ?? null }
+  }
+
+  #holderOf(job: Job) {
+    if (!job.unique) return
+    return this.#holders.get(uniqueName(job)) ?? this.#facts.holder(job.type, job.unique.key)
   }
 
   #findFull(fresh: readonly Job[]): EnqueueResult | undefined {
@@ -100,14 +120,30 @@ export class Admission<Job extends IncomingJob> {
   #answer(job: Job): EnqueuedJob {
     const key = job.idempotency?.key
     const sibling = key === undefined ? undefined : this.#byKey.get(key)
-    const stored = key === undefined || sibling ? undefined : this.#facts.keyed(key)
+    if (sibling) return answerOf(sibling, { created: false })
+    const stored = key === undefined ? undefined : this.#facts.keyed(key)
     if (stored) return stored.job
-    const admitted = sibling ?? { id: this.#facts.nextId(), job, answers: [] }
-    const answer = { id: admitted.id, state: '' as JobState, created: !sibling }
-    admitted.answers.push(answer)
-    if (sibling) return answer
+    const holder = this.#holderOf(job)
+    if (holder) return answerOf(holder, { created: false, unique: 'returned' })
+    const admitted: Admitted<Job> = { id: this.#facts.nextId(), job, answers: [] }
     this.newJobs.push(admitted)
     if (key !== undefined) this.#byKey.set(key, admitted)
-    return answer
+    if (job.unique) this.#holders.set(uniqueName(job), admitted)
+    return answerOf(admitted, job.unique ? { created: true, unique: 'stored' } : { created: true })
   }
+}
+
+/** The state of a new job comes later. */
+function answerOf(
+  job: Admitted<IncomingJob> | Pick<EnqueuedJob, 'id' | 'state'>,
+  more: Pick<EnqueuedJob, 'created' | 'unique'>,
+): EnqueuedJob {
+  const answer = { id: job.id, state: 'state' in job ? job.state : ('' as JobState), ...more }
+  if ('answers' in job) job.answers.push(answer)
+  return answer
+}
+
+/** No type has a blank. */
+function uniqueName({ type, unique }: IncomingJob): string {
+  return `${type} ${unique!.key}`
 }

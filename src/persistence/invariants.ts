@@ -11,6 +11,7 @@ export const invariants = {
   I7: 'no job has more attempts than it may',
   I8: 'what was enqueued is there or was removed by retention',
   I9: 'there is one job for each idempotency key',
+  I10: 'a unique key has one holder at most, for as long as it should',
   I14: "SQLite's own checks find nothing, and the schema is the one that guards the file",
 } as const
 

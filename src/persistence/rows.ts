@@ -7,12 +7,15 @@ import { validEvent, validJob } from './valid-rows.ts'
 /** The trace of a job in `jobs`. */
 export const traceIdSql = '(SELECT CAST(substr(traceparent, 4, 32) AS TEXT) FROM job_traces WHERE job_id = jobs.id)'
 
+/** The unique key of a job in `jobs`. */
+const uniqueKeySql = '(SELECT unique_key FROM unique_jobs WHERE job_id = jobs.id)'
+
 /** The columns to select from `jobs` for `toJobRow`. */
 export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCase(name)} AS "${name}"`)}, jobs.state, jobs.attempt,
   jobs.max_attempts AS "maxAttempts", jobs.crashes,
   (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS "idempotencyKey", jobs.run_at AS "runAt",
   jobs.created_at AS "createdAt", jobs.started_at AS "startedAt",
-  jobs.finished_at AS "finishedAt", jobs.error, ${traceIdSql} AS "traceId",
+  jobs.finished_at AS "finishedAt", jobs.error, ${traceIdSql} AS "traceId", ${uniqueKeySql} AS "uniqueKey",
   (SELECT at || ' ' || attempt || ' ' || value FROM job_progress WHERE job_id = jobs.id) AS progress`
 
 /** What is stored with an event besides its error, as JSON. */

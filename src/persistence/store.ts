@@ -49,12 +49,13 @@ export type {
 /**
  * The result of an `enqueue`. The ids of new jobs rise within one call, in the order of its jobs. They may have gaps, and jobs that another
  * node stores later may have lower ones.
- * `conflict`: the key at `index` belongs to job `id` (null: to an earlier item) with other content. `full`: the limit on waiting jobs would
+ * `conflict`: the key at `index` belongs to job `id` (null: to an earlier item) with other content. `held`: job `id` (null: an earlier item)
+ * holds the unique key at `index`, and the request is to be refused then. `full`: the limit on waiting jobs would
  * be exceeded, in all or (`queue`) in one queue; `depth` is the number that wait now.
  */
 export type EnqueueResult =
   | { readonly outcome: 'stored'; readonly jobs: readonly EnqueuedJob[] }
-  | { readonly outcome: 'conflict'; readonly index: number; readonly id: number | null }
+  | { readonly outcome: 'conflict' | 'held'; readonly index: number; readonly id: number | null }
   | { readonly outcome: 'full'; readonly queue: string | null; readonly depth: number }
 
 export interface ListFilter extends BulkFilter {
@@ -119,10 +120,10 @@ export interface IdPage {
   readonly next: number | null
 }
 
-/** The result of a command: the job after it, or the state that does not allow it. */
+/** The result of a command: the job after it, or the state that does not allow it; `holder`: the job that holds its unique key meanwhile. */
 export type CommandResult =
   | { readonly outcome: 'done'; readonly job: JobRow }
-  | { readonly outcome: 'refused'; readonly state: JobState }
+  | { readonly outcome: 'refused'; readonly state: JobState; readonly holder?: number | undefined }
   | { readonly outcome: 'unknown' }
 
 /** What the store reports by itself. */

@@ -35,6 +35,7 @@ const jobMembers: Members<JobRow> = {
   maxAttempts: [isCount, 1],
   crashes: [isCount, 0],
   idempotencyKey: [orNull(isText), null],
+  uniqueKey: [orNull(isText), null],
   runAt: [isInstant, 0],
   createdAt: [isInstant, 0],
   startedAt: [orNull(isInstant), null],

@@ -245,7 +245,8 @@ describe('a tour through the API', () => {
     const server = await startHttp({ maxRequestBytes: 2_000, maxQueueDepth: 3 })
     const { get, post, send, raw } = touring(server, await judgeOf(server))
     const json = { 'content-type': 'application/json' }
-    await post('/jobs', [aWaitingJob({ idempotency_key: 'k' }), { type: 'echo', payload: 1 }], 201)
+    const held = aWaitingJob({ idempotency_key: 'k', unique: { key: 'u' } })
+    await post('/jobs', [held, { type: 'echo', payload: 1 }], 201)
     await server.untilState(2, 'succeeded')
 
     for (const path of ['/createJob', '/jobs']) {
@@ -254,6 +255,7 @@ describe('a tour through the API', () => {
       await post(path, { type: 'sleep', payload: {} }, 400)
       await post(path, { type: 'nope', payload: {} }, 400)
       await post(path, aWaitingJob({ idempotency_key: 'k', priority: 1 }), 409)
+      await post(path, aWaitingJob({ unique: { key: 'u', on_conflict: 'refuse' } }), 409)
       await post(path, aWaitingJob({ payload: 'x'.repeat(2_000) }), 413)
       await send('POST', path, { headers: { 'content-type': 'text/plain' }, body: '{}' }, 415)
       await send('POST', path, { headers: { ...json, 'content-encoding': 'gzip' }, body: '{}' }, 415)

@@ -210,6 +210,7 @@ export function aWalkJob(given: Partial<NewJobRow>): NewJobRow {
     runAt: null,
     delayMs: null,
     idempotency: null,
+    unique: null,
     cause: null,
     trace: null,
     ...given,

@@ -11,6 +11,7 @@ import { testOutcomes } from './conformance/outcomes.ts'
 import { testReports } from './conformance/reports.ts'
 import { testSuspects } from './conformance/suspects.ts'
 import { testTraces } from './conformance/traces.ts'
+import { testUnique } from './conformance/unique.ts'
 
 /** The contract of Store. An implementation that passes is a store; one that does not is not. Each test opens a store of its own. */
 export function testStore(name: string, open: Open): void {
@@ -26,5 +27,6 @@ export function testStore(name: string, open: Open): void {
     testListing(open)
     testTraces(open)
     testReports(open)
+    testUnique(open)
   })
 }

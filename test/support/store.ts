@@ -69,6 +69,7 @@ export function aJob(given: Partial<NewJobRow> = {}): NewJobRow {
     runAt: null,
     delayMs: null,
     idempotency: null,
+    unique: null,
     cause: null,
     trace: null,
     ...given,

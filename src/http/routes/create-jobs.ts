@@ -1,6 +1,12 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { type EnqueuedJob, type EnqueueOptions, enqueueBatchMax, type JobSystem } from '../../engine/front-door.ts'
+import {
+  type EnqueuedJob,
+  type EnqueueOptions,
+  enqueueBatchMax,
+  type JobSystem,
+  uniqueOutcomes,
+} from '../../engine/front-door.ts'
 import { InvalidInputError } from '../../errors.ts'
 import type { ApiErrorCode } from '../api-errors.ts'
 import { reply } from '../reply.ts'
@@ -17,7 +23,17 @@ const enqueuedJob = named(
   z.strictObject({
     id: jobId,
     state,
-    created: z.boolean().describe('False if an earlier job has the same key and content; this is that job.'),
+    created: z
+      .boolean()
+      .describe(
+        'False if this is another job: one with the same idempotency key and content, or one that holds the unique key.',
+      ),
+    unique: z
+      .enum(uniqueOutcomes)
+      .exactOptional()
+      .describe(
+        'What became of a request with `unique`. `stored`: the job holds the key. `returned`: this is the job that holds it.',
+      ),
     message: z.string().describe('For people.'),
   }),
 )
@@ -30,9 +46,16 @@ const enqueuedJobOrJobs = named(
 )
 
 const later = { type: 'sleep', payload: { ms: 5 }, delay_ms: 60_000 }
-const takesJobs: readonly ApiErrorCode[] = ['invalid_input', 'invalid_payload', 'unknown_type', 'idempotency_conflict']
+const takesJobs: readonly ApiErrorCode[] = [
+  'invalid_input',
+  'invalid_payload',
+  'unknown_type',
+  'idempotency_conflict',
+  'unique_conflict',
+]
 const created = 'The job is on disk.'
-const replayed = 'The idempotency key was used before with the same content; this is that job.'
+const replayed =
+  'The idempotency key was used before with the same content, or the unique key is held; this is that job.'
 
 export const createJobRoute: ApiRoute = post({
   path: '/createJob',
@@ -48,6 +71,7 @@ export const createJobRoute: ApiRoute = post({
   errors: takesJobs,
   examples: [
     { summary: 'a job that runs in a minute', status: 201, body: later },
+    { summary: 'the only job with a unique key', status: 201, body: { ...later, unique: { key: 'customer-7' } } },
     { summary: 'a job with a key', status: 201, body: { ...later, idempotency_key: 'order-4711', max_retries: 5 } },
   ],
   handle: ({ system }, c, body) => createOne(system, c, body),
@@ -67,7 +91,7 @@ export const createJobsRoute: ApiRoute = post({
       headers: ['Location'],
     },
     200: {
-      description: 'None is new: each has a key that was used before with the same content.',
+      description: 'None is new: each has an idempotency key that was used before, or a unique key that is held.',
       body: enqueuedJobOrJobs,
       headers: ['Location', 'Idempotent-Replayed'],
     },
@@ -87,7 +111,7 @@ async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Pro
     throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
   const [job] = (await system.submit(body, clientOf(c))) as [EnqueuedJob]
   const headers: Record<string, string> = { location: `/jobs/${job.id}` }
-  if (!job.created) headers['idempotent-replayed'] = 'true'
+  if (!job.created && !job.unique) headers['idempotent-replayed'] = 'true'
   return reply(enqueuedView(job), job.created ? 201 : 200, headers)
 }
 
@@ -104,7 +128,7 @@ function clientOf(c: Context<Env>): EnqueueOptions {
   return { ...callerOf(c, 'http'), traceparent: `${traceparent}`, tracestate: tracestate && `${tracestate}` }
 }
 
-function enqueuedView({ id, state, created }: EnqueuedJob): Wire<typeof enqueuedJob> {
-  const message = created ? `job ${id} is stored` : `job ${id} was stored before, with this idempotency key`
-  return { id, state, created, message }
+function enqueuedView({ id, state, created, unique }: EnqueuedJob): Wire<typeof enqueuedJob> {
+  const known = unique ? `job ${id} holds the unique key` : `job ${id} was stored before, with this idempotency key`
+  return { id, state, created, ...(unique && { unique }), message: created ? `job ${id} is stored` : known }
 }

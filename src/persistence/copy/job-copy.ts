@@ -69,6 +69,7 @@ export class JobCopy {
     if ((await this.#differenceOf(source)) !== null) await this.#removeGone(source)
     const difference = await this.#differenceOf(source)
     if (difference !== null) throw different(difference)
+    await this.#target.writeUniqueKeys(source.uniqueKeys())
   }
 
   /** Returns how many jobs it met. */

@@ -1,8 +1,8 @@
 /**
  * What an error of the driver says. `lost`: the connection broke, and what was under way may be committed or not. `retry`: the server rolled
  * it back because of others, and it may go well again. `slow`: it was rolled back because it took too long. `locked`: another transaction has held
- * for too long what it needs. `given up`: this writer's node was declared dead. `key`: an idempotency key that another transaction has stored
- * meanwhile. `full`: the server's disk. `refused`: the server takes no writes or connections now. Null: a bug of ours.
+ * for too long what it needs. `given up`: this writer's node was declared dead. `key`: an idempotency key or a unique key that another
+ * transaction has stored meanwhile. `full`: the server's disk. `refused`: the server takes no writes or connections now. Null: a bug of ours.
  */
 export function failureOf(
   error: unknown,
@@ -16,10 +16,15 @@ export function failureOf(
   if (code === '57014') return 'slow'
   if (code === '55P03') return 'locked'
   if (code === 'JM001') return 'given up'
-  if (code === '23505' && constraint === 'jobs_key') return 'key'
+  if (code === '23505' && isOfKey(constraint)) return 'key'
   if (code === '53100') return 'full'
   // Too many connections, a standby; a password or a database that is no longer valid.
   return /^(53|28|3D)/.test(code) || code === '25006' ? 'refused' : null
+}
+
+/** Whether it is the index of a key that callers choose. */
+function isOfKey(constraint: string | undefined): boolean {
+  return constraint === 'jobs_key' || constraint === 'unique_jobs_place'
 }
 
 function isOfConnection(code: string | undefined, message = ''): boolean {

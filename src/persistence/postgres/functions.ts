@@ -9,6 +9,7 @@ import { firstEventOf } from './event-order.ts'
 import { pickFunction } from './pick.ts'
 import { addCounts, inPlpgsql, takeFunction } from './take.ts'
 import { transactionFunctions } from './transaction/functions.ts'
+import { uniqueKeysSql } from './unique-keys.ts'
 
 /** A function as the server keeps it: its name has the hash of its text, so that nodes of several versions find each their own. */
 interface ServerFunction {
@@ -41,6 +42,7 @@ const newJobParameters = [
   ['max_attempts', 'integer[]'],
   ['causes', 'text[]'],
   ...storedNames.map((name) => [snakeCase(name), `${columnTypes[name]}[]`] as const),
+  ['uniques', 'text[]'],
   ['traceparents', 'text[]'],
   ['tracestates', 'text[]'],
 ] as const
@@ -107,7 +109,7 @@ export const serverFunctions: readonly ServerFunction[] = [
 export const stepSql = `SELECT * FROM ${step.name}(${stepParameters.map((_, index) => `$${index + 1}`).join(', ')})`
 export const stepNames = stepParameters.map(([name]) => name) as readonly string[]
 
-/** New jobs, in one statement with their payloads, events and counts, and then the traces that some come from. */
+/** New jobs, in one statement with their payloads, events and counts, and then the unique keys and the traces that some have. */
 function insertSql(): string {
   const names = storedNames.map(snakeCase)
   const next = after('enqueue', { ...stored, run_at: 'item.starts_at' }, '0')
@@ -127,6 +129,7 @@ function insertSql(): string {
       SELECT _first_event + _n + n, id, 1, 'enqueue', NULL, state, 0, _now, cause FROM item
     )
     ${addCounts("(SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state FROM item) AS logged")};
+    ${uniqueKeysSql.insert};
     IF _traceparents IS NOT NULL THEN
       INSERT INTO job_traces (job_id, traceparent, tracestate)
       SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { UnavailableError } from '../../errors.ts'
-import { edgesOn, hasTag } from '../../machines/edges.ts'
+import { edgesOn, eventsFrom, hasTag } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
 import { rateMs } from '../../machines/prefetch.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
@@ -8,6 +8,7 @@ import { CommitMeter } from '../commit-meter.ts'
 import { type Epoch, epochOf } from '../epoch.ts'
 import { LoopBeat, noStalls } from '../loop-beat.ts'
 import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
+import { takesKeysBack } from '../sql/unique-keys.ts'
 import type {
   BackupReport,
   Command,
@@ -321,7 +322,10 @@ export class PostgresStore implements Store {
     const [moved] = await this.command(command, [id], undefined, cause)
     const job = await this.#reader.find(id)
     if (!job) return { outcome: 'unknown' }
-    return moved === undefined ? { outcome: 'refused', state: job.state } : { outcome: 'done', job }
+    if (moved !== undefined) return { outcome: 'done', job }
+    const needsKey = takesKeysBack(command) && eventsFrom(job.state).includes(command)
+    const holder = needsKey ? await this.#reads.one<{ id: number }>(holderOfSql, { id }) : undefined
+    return { outcome: 'refused', state: job.state, holder: holder?.id }
   }
 
   async command(
@@ -408,7 +412,7 @@ export class PostgresStore implements Store {
   #createCommits(): GroupCommit {
     return new GroupCommit({
       writers: this.#writers,
-      admissions: new Admissions(this.#reads, this.#depths, this.#ids),
+      admissions: new Admissions(this.#reads, this.#node, this.#depths, this.#ids),
       claims: this.#claims,
       health: this.#health,
       revive: () => this.#revive(),
@@ -470,3 +474,8 @@ export class PostgresStore implements Store {
     this.#signals.forget()
   }
 }
+
+/** Who holds the unique key that a job had. */
+const holderOfSql = `
+  SELECT other.job_id AS id FROM unique_jobs AS own JOIN unique_jobs AS other ON other.type = own.type AND other.unique_key = own.unique_key
+  WHERE own.job_id = :id AND own.place IS NULL AND own.until <> 'time' AND other.place = 1`

@@ -4,8 +4,10 @@ import { suspectCrashes } from '../../machines/guards.ts'
 import type { EventType } from '../../machines/job.ts'
 import { parkedAs } from '../sql/conditions.ts'
 import { after, byEdge, type Columns, stored, takes } from '../sql/transitions.ts'
+import { freesKeys, takesKeysBack } from '../sql/unique-keys.ts'
 import { isMovedLater } from './event-order.ts'
 import { isUpdatable } from './readable.ts'
+import { uniqueKeysSql } from './unique-keys.ts'
 
 /** The parameters of the shared SQL as variables of PL/pgSQL. A node renews one row for all its jobs: a lease has an instant of its own only once it was abandoned. */
 export function inPlpgsql(sql: string): string {
@@ -30,8 +32,10 @@ export function takeFunction(name: string): string {
     .map((event) => [event, [event]])
   const branches = [['claim', claim] as const, ...changes].map(
     ([change, events]) => `WHEN '${change}' THEN
+    ${events.some(takesKeysBack) ? uniqueKeysSql.freeLapsed : ''}
     ${inPlpgsql(moveSql(events))};
-    _n := _n + ${events.length} * cardinality(_ids);`,
+    _n := _n + ${events.length} * cardinality(_ids);
+    ${events.some(takesKeysBack) ? uniqueKeysSql.takeBack : freesKeys(events) ? uniqueKeysSql.free : ''}`,
   )
   return `
 CREATE FUNCTION ${name}(_change text, _now bigint, _node bigint, _writer bigint, _first_event bigint, _crashed boolean, _cause text,
@@ -115,6 +119,7 @@ function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
     `NOT ${isMovedLater}`,
     isUpdatable,
     ...(attempt === stored.attempt ? [] : [`${attempt} BETWEEN 0 AND jobs.max_attempts`]),
+    ...(events.some(takesKeysBack) ? [uniqueKeysSql.isFree] : []),
     // It may have been moved on and put off again since it was found due.
     ...(events.includes('due') ? ['jobs.run_at + 0 <= _now'] : []),
   ].join(' AND ')

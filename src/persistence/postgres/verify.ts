@@ -4,6 +4,7 @@ import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../ma
 import { jobColumns } from '../rows.ts'
 import { isHeld } from '../sql/conditions.ts'
 import { jobTables } from '../sql/job-tables.ts'
+import { uniqueKeyViolations } from '../sql/unique-keys.ts'
 import type { EdgeCount, VerifyReport } from '../store.ts'
 import { unreadableColumns } from '../valid-rows.ts'
 import { type CheckedRow, Checks } from '../verify-checks.ts'
@@ -140,6 +141,11 @@ const leftovers = [
     invariant: 'I5',
     message: 'it is held by a node that there is not',
   },
+  ...uniqueKeyViolations.map(({ sql, message }) => ({
+    sql: `${sql} LIMIT ${toldMax}`,
+    invariant: 'I10' as const,
+    message,
+  })),
 ] as const
 
 /** The constraints, indexes and triggers that the migrations make. */

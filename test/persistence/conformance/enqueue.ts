@@ -39,6 +39,7 @@ export function testEnqueue(open: Open): void {
         progress: null,
         progressAt: null,
         progressAttempt: null,
+        uniqueKey: null,
       } satisfies Record<keyof JobRow, unknown>)
     })
 

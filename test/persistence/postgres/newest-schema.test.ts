@@ -18,5 +18,6 @@ test('no version ever changes', () => {
     '2eaa754a7ad0af21',
     '690d2e9ab328ae7b',
     '4e158e1666961aa7',
+    'bffa1d75fc85e4d7',
   ])
 })

@@ -249,7 +249,7 @@ describe.skipIf(postgresMissing)('a job that is enqueued in a transaction of the
     const { system, client, others, stored } = await raced(Number.POSITIVE_INFINITY, 'BEGIN')
 
     await expect(stored).rejects.toThrow(UnavailableError)
-    await expect(stored).rejects.toThrow('other callers store jobs with the same idempotency keys now')
+    await expect(stored).rejects.toThrow('other callers store jobs with the same keys now')
     const last = await system.enqueue(aCount, { client })
     await client.query('COMMIT')
 
@@ -315,7 +315,7 @@ describe.skipIf(postgresMissing)('a transaction that stays open', () => {
     const again = await system.enqueue({ ...aCount, idempotencyKey: 'taken' })
 
     expect(refused).toBeInstanceOf(UnavailableError)
-    expect(refused.message).toContain('a transaction that is still open has used the same idempotency key')
+    expect(refused.message).toContain('a transaction that is still open has used the same key')
     expect(stored).toMatchObject([{ created: true }, { created: true }])
     expect(again).toEqual({ id, state: 'queued', created: false })
     expect((await system.verify()).violations).toEqual([])

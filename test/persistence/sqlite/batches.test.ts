@@ -15,6 +15,13 @@ const job = fc.record({
   cause: fc.constantFrom(null, '{"cause":"http"}'),
   payload: fc.json(),
   idempotency: fc.option(fc.record({ key: fc.string({ unit: 'grapheme' }), content: fc.string() })),
+  unique: fc.option(
+    fc.record({
+      key: fc.string(),
+      until: fc.constantFrom<'ended' | 'started' | number>('ended', 'started', 7),
+      onConflict: fc.constantFrom('return', 'refuse'),
+    }),
+  ),
   trace: fc.option(fc.record({ traceparent: fc.string(), tracestate: fc.option(fc.string()) })),
 }) satisfies fc.Arbitrary<NewJobRow>
 

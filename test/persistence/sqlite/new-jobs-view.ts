@@ -13,7 +13,7 @@ interface Check {
   readonly says: string
 }
 
-const columns = [...fieldsNamed.snake_case.keys(), 'actor', 'reason']
+const columns = [...fieldsNamed.snake_case.keys(), 'actor', 'reason'].filter((name) => name !== 'unique')
 
 /** The sentence with which every other front door refuses a value of that field. */
 function refusalOf(field: keyof typeof fields): string {

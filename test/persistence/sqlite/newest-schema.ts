@@ -99,6 +99,17 @@ export const newestSchema = `
     last_at INTEGER NOT NULL
   );
 
+  -- place 1: it holds the key; null: it did. until 'time': it holds it up to frees_at.
+  CREATE TABLE unique_jobs (
+    job_id INTEGER PRIMARY KEY,
+    type TEXT NOT NULL,
+    unique_key TEXT NOT NULL,
+    until TEXT NOT NULL CHECK (until = 'started' OR until = 'ended' OR until = 'time'),
+    frees_at INTEGER CHECK ((frees_at IS NOT NULL) = (until = 'time')),
+    place INTEGER CHECK (place = 1 OR place = 2)
+  );
+  CREATE UNIQUE INDEX unique_jobs_place ON unique_jobs (type, unique_key, place) WHERE place IS NOT NULL;
+
   CREATE TABLE edge_counts (
     from_state TEXT NOT NULL,
     event TEXT NOT NULL,

@@ -127,6 +127,7 @@ function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
     ['Ended', when(job.finishedAt)],
     ['Timeout', job.timeoutMs === null ? "its handler's, else the server's" : duration(job.timeoutMs)],
     ...(job.traceId === null ? [] : [['Trace', <Text of={job.traceId} />] satisfies [string, unknown]]),
+    ...(job.uniqueKey === null ? [] : [['Unique key', <Text of={job.uniqueKey} />] satisfies [string, unknown]]),
     ['Idempotency key', job.idempotencyKey === null ? '–' : <Text of={job.idempotencyKey} />],
   ]
   return (

@@ -165,6 +165,17 @@ export class CopyTarget {
     return this.#change((client) => writeReports(client, jobs))
   }
 
+  /** All that hold a unique key, or held one: when nobody writes the file any more. */
+  writeUniqueKeys(keys: readonly Readonly<Record<string, string | number | null>>[]): Promise<void> {
+    return this.#change(async (client) => {
+      await client.query('DELETE FROM unique_jobs')
+      const columns = Object.fromEntries(
+        Object.keys(keys[0] ?? {}).map((name) => [name, (key: (typeof keys)[number]) => key[name]!]),
+      )
+      await insertRows(client, 'unique_jobs', columns, keys)
+    })
+  }
+
   /** Everything that is not a job: what was counted, which ids come next, and who had the file. No transition has an id below those to come. */
   settle(origin: Origin, counts: readonly EdgeCount[]): Promise<void> {
     return this.#change(async (client) => {

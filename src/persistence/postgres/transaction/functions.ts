@@ -1,6 +1,7 @@
 import { planSettings } from '../connection.ts'
 import { firstEventOf } from '../event-order.ts'
 import { channel } from '../node/row.ts'
+import { holdersSql } from '../unique-keys.ts'
 
 /** Events that a transaction of a user may write; the ids would allow some more. */
 const eventsMax = 4_000
@@ -47,6 +48,9 @@ const refuseOutside = `IF _transaction IS DISTINCT FROM (_asked ->> 'transaction
 /** The transaction sees what was committed before its first statement, and nothing later. */
 const hasOldSnapshot = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`
 
+const isOwnJob = `EXISTS (SELECT 1 FROM job_events WHERE job_id = jobs.id AND seq = 1
+        AND job_events.id >= _first_event AND job_events.id < _first_event + 4096) AS "isOwn"`
+
 /** The transaction, and which of the keys its jobs have that it can see. */
 function lookFunction(name: string): string {
   return `
@@ -56,10 +60,12 @@ DECLARE
   _first_event bigint := ${firstEventOf('_transaction')};
 BEGIN
   RETURN json_build_object('transaction', _transaction, 'keyed', (
-    SELECT coalesce(json_agg(json_build_object('key', idempotency_key, 'id', id, 'state', state, 'content', content,
-      'isOwn', EXISTS (SELECT 1 FROM job_events WHERE job_id = jobs.id AND seq = 1
-        AND job_events.id >= _first_event AND job_events.id < _first_event + 4096))), '[]')
-    FROM jobs WHERE idempotency_key = ANY (ARRAY(SELECT json_array_elements_text((_request::json) -> 'keys')))));
+    SELECT coalesce(json_agg(job), '[]') FROM (
+      SELECT idempotency_key AS key, id, state, content, ${isOwnJob}
+      FROM jobs WHERE idempotency_key = ANY (ARRAY(SELECT json_array_elements_text((_request::json) -> 'keys')))) AS job),
+  'holders', (
+    SELECT coalesce(json_agg(job), '[]') FROM (
+      ${holdersSql("_request::json -> 'uniques'", "instant((_request::json ->> 'now')::bigint)", `, ${isOwnJob}`)}) AS job));
 END
 $$`
 }
@@ -89,9 +95,9 @@ BEGIN
       ${insert};
     EXCEPTION WHEN unique_violation THEN
       GET STACKED DIAGNOSTICS _constraint = CONSTRAINT_NAME;
-      IF _constraint <> 'jobs_key' THEN RAISE; END IF;
+      IF _constraint <> 'jobs_key' AND _constraint <> 'unique_jobs_place' THEN RAISE; END IF;
       IF ${hasOldSnapshot} THEN
-        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'jobmachine: another transaction has used the idempotency key since this one began; roll back, and try again';
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'jobmachine: another transaction has used the same key since this one began; roll back, and try again';
       END IF;
       RETURN json_build_object('outcome', 'key used');
     END;

@@ -4,6 +4,7 @@ import { Admission } from '../../admission.ts'
 import type { EnqueuedJob, EnqueueResult, Lease, LeaseEvent, NewJobRow } from '../../store.ts'
 import type { OwnNode } from '../nodes.ts'
 import type { Reads } from '../reads.ts'
+import { holderIn, uniquesOf } from '../unique-keys.ts'
 import { type QueueDepths, unlimited } from '../write/depths.ts'
 import { JobIds } from '../write/job-ids.ts'
 import { ofNewJobs } from '../write/step.ts'
@@ -19,7 +20,7 @@ interface Parts {
   readonly depths: QueueDepths
 }
 
-/** The jobs with some keys, as a transaction sees them; `isOwn`: it has stored them itself. */
+/** The jobs with some keys, and those that hold unique keys, as a transaction sees them; `isOwn`: it has stored them itself. */
 interface Look {
   readonly transaction: number
   readonly keyed: readonly (Omit<EnqueuedJob, 'created'> & {
@@ -27,6 +28,7 @@ interface Look {
     readonly content: string
     readonly isOwn: boolean
   })[]
+  readonly holders: readonly (Parameters<typeof holderIn>[0][number] & { readonly isOwn: boolean })[]
 }
 
 type EnqueueAnswer =
@@ -49,25 +51,28 @@ export class Transactions {
   async enqueue(given: unknown, jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
     const client = await this.#clients.check(given)
     const keys = jobs.flatMap(({ idempotency }) => idempotency?.key ?? [])
+    const uniques = uniquesOf(jobs)
     const { reads, depths, node } = this.#parts
     for (let tries = 1; ; tries++) {
       const room = depths.hasRoom(jobs.length) ? unlimited : await depths.look(jobs)
-      const { transaction, keyed } = (await this.#clients.call(client, 'look', { keys })) as Look
+      const asked = { keys, uniques, now: node.now() }
+      const { transaction, keyed, holders } = (await this.#clients.call(client, 'look', asked)) as Look
       while (!this.#ids.has(jobs.length)) await this.#ids.reserve(reads, jobs.length)
       const stored = new Map(
         keyed.map(({ key, content, isOwn: _, ...job }) => [key, { job: { ...job, created: false }, content }]),
       )
-      const facts = { ...room, keyed: (key: string) => stored.get(key), nextId: () => this.#ids.next() }
+      const holder = holderIn(holders.map(({ isOwn: _, ...holder }) => holder))
+      const facts = { ...room, keyed: (key: string) => stored.get(key), holder, nextId: () => this.#ids.next() }
       const admission = new Admission([jobs], facts)
       const { newJobs } = admission
-      const request = { transaction, now: node.now(), isKeyed: keys.length > 0, ...ofNewJobs(newJobs) }
+      const request = { transaction, now: node.now(), isKeyed: keys.length + uniques.length > 0, ...ofNewJobs(newJobs) }
       // Also if there is nothing to store: whether this is a transaction, the second call shows.
       const answer = (await this.#clients.call(client, 'enqueue', request)) as EnqueueAnswer
       if (answer.outcome === 'key used' && tries < keyTriesMax) continue
       const { now } = toStored(answer)
       depths.expect(newJobs.length)
       admission.setStates(now)
-      const own = new Set([...newJobs, ...keyed.filter(({ isOwn }) => isOwn)].map(({ id }) => id))
+      const own = new Set([...newJobs, ...[...keyed, ...holders].filter(({ isOwn }) => isOwn)].map(({ id }) => id))
       return markUncommitted(admission.results[0]!, own)
     }
   }
@@ -75,7 +80,7 @@ export class Transactions {
   /** Notes that the job has succeeded if the transaction commits. Rejects with `LeaseLostError` if the lease is lost. */
   async complete(given: unknown, event: LeaseEvent): Promise<void> {
     const client = await this.#clients.check(given)
-    const { transaction } = (await this.#clients.call(client, 'look', { keys: [] })) as Look
+    const { transaction } = (await this.#clients.call(client, 'look', { keys: [], uniques: [] })) as Look
     const { id, leaseToken, note } = event
     const cause = note === undefined ? null : JSON.stringify({ ...causeOf(event.event), note })
     const request = { transaction, id, leaseToken, cause, now: this.#parts.node.now() }
@@ -101,7 +106,7 @@ function toStored(answer: EnqueueAnswer): Extract<EnqueueAnswer, { outcome: 'sto
       return answer
     case 'key used':
       throw new UnavailableError(
-        'other callers store jobs with the same idempotency keys now, and nothing of this call was stored; try again, in this transaction or another',
+        'other callers store jobs with the same keys now, and nothing of this call was stored; try again, in this transaction or another',
       )
     case 'too many': {
       const message = `a transaction may store ${answer.max} jobs, and this one has stored ${answer.stored}: begin another, or enqueue without a client`

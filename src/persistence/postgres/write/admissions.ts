@@ -1,18 +1,22 @@
 import { Admission, type AdmissionFacts, type IncomingJob } from '../../admission.ts'
 import type { EnqueuedJob } from '../../store.ts'
+import type { OwnNode } from '../nodes.ts'
 import type { Reads } from '../reads.ts'
+import { holderIn, holdersSql, uniquesOf } from '../unique-keys.ts'
 import { type QueueDepths, unlimited } from './depths.ts'
 import type { JobIds } from './job-ids.ts'
 
 /** Lets new jobs in: those with keys, or close to a limit, one transaction at a time; the others without a look at the database. */
 export class Admissions {
   readonly #reads: Reads
+  readonly #node: Pick<OwnNode, 'now'>
   readonly #depths: QueueDepths
   readonly #ids: JobIds
   #turn: Promise<void> = Promise.resolve()
 
-  constructor(reads: Reads, depths: QueueDepths, ids: JobIds) {
+  constructor(reads: Reads, node: Pick<OwnNode, 'now'>, depths: QueueDepths, ids: JobIds) {
     this.#reads = reads
+    this.#node = node
     this.#depths = depths
     this.#ids = ids
   }
@@ -23,12 +27,19 @@ export class Admissions {
     // Mostly there are some, for each transaction brings more.
     if (!this.#ids.has(jobs.length)) await this.#ids.reserve(this.#reads, jobs.length)
     const keys = jobs.flatMap(({ idempotency }) => idempotency?.key ?? [])
-    const isFree = keys.length === 0 && (jobs.length === 0 || this.#depths.hasRoom(jobs.length))
+    const uniques = uniquesOf(jobs)
+    const isFree = keys.length + uniques.length === 0 && (jobs.length === 0 || this.#depths.hasRoom(jobs.length))
     const leave = isFree ? () => {} : await this.#takeTurn()
     try {
       const keyed = await this.#keyed(keys)
+      const holders = await this.#holders(uniques)
       const room = isFree ? unlimited : await this.#depths.look(jobs)
-      const facts = { ...room, keyed: (key: string) => keyed.get(key), nextId: () => this.#ids.next() }
+      const facts = {
+        ...room,
+        keyed: (key: string) => keyed.get(key),
+        holder: holderIn(holders),
+        nextId: () => this.#ids.next(),
+      }
       const admission = new Admission(calls, facts)
       this.#depths.expect(admission.newJobs.length)
       return { admission, blocks: this.#ids.blocksFor(0), leave }
@@ -48,6 +59,11 @@ export class Admissions {
     return leave
   }
 
+  async #holders(uniques: ReturnType<typeof uniquesOf>): Promise<Parameters<typeof holderIn>[0]> {
+    if (uniques.length === 0) return []
+    return this.#reads.all(keyHoldersSql, { uniques: JSON.stringify(uniques), given: this.#node.now() })
+  }
+
   async #keyed(keys: readonly string[]): Promise<Map<string, ReturnType<AdmissionFacts['keyed']>>> {
     if (keys.length === 0) return new Map()
     const rows = await this.#reads.all<Omit<EnqueuedJob, 'created'> & { key: string; content: string }>(
@@ -57,3 +73,5 @@ export class Admissions {
     return new Map(rows.map(({ key, content, ...job }) => [key, { job: { ...job, created: false }, content }]))
   }
 }
+
+const keyHoldersSql = holdersSql(':uniques::json', 'instant(:given::bigint)')

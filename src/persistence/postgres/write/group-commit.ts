@@ -353,7 +353,7 @@ function tooSlowError(cause: Error): UnavailableError {
 }
 
 function lockedError(cause: Error): UnavailableError {
-  const why = 'a transaction that is still open has used the same idempotency key, or has locked the job'
+  const why = 'a transaction that is still open has used the same key, or has locked the job'
   return new UnavailableError(`${why}; try again when it has ended`, { cause })
 }
 

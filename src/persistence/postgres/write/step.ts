@@ -102,6 +102,9 @@ export function ofNewJobs(newJobs: Step['newJobs']): Given {
     delays: column(({ delayMs }) => delayMs),
     max_attempts: column(({ maxAttempts }) => maxAttempts),
     causes: column(({ cause }) => cause),
+    ...(newJobs.some(({ job }) => job.unique)
+      ? { uniques: column(({ unique }) => unique && JSON.stringify(unique)) }
+      : {}),
     ...(newJobs.some(({ job }) => job.trace) ? tracesOf(column) : {}),
     ...Object.fromEntries(storedNames.map((name) => [snakeCase(name), column((job) => job[name])])),
   }

@@ -43,6 +43,9 @@ interface Replay {
   readonly lastAt: number
 }
 
+/** The columns of `unique_jobs`. */
+const uniqueNames = ['job_id', 'type', 'unique_key', 'until', 'frees_at', 'place'] as const
+
 /** What a file says of itself. */
 interface FileFacts {
   readonly epochs: ReturnType<typeof readEpochs>
@@ -129,6 +132,11 @@ export class WholeJobs {
     return this.#sql.replays.all() as Replay[]
   }
 
+  /** The rows of `unique_jobs`. */
+  uniqueKeys(): Readonly<Record<string, string | number | null>>[] {
+    return this.#sql.uniqueKeys.all() as Readonly<Record<string, string | number | null>>[]
+  }
+
   counts(): EdgeCount[] {
     return this.#sql.counts.all() as EdgeCount[]
   }
@@ -185,6 +193,7 @@ function prepare(db: Database.Database) {
     ),
     totals: db.prepare(totalsSql),
     replays: db.prepare('SELECT job_id AS id, n, last_at AS "lastAt" FROM key_replays'),
+    uniqueKeys: db.prepare(`SELECT ${uniqueNames} FROM unique_jobs ORDER BY job_id`),
     counts: db.prepare(`SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`),
   }
 }

@@ -3,6 +3,7 @@ import { causes } from '../../../machines/cause.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
 import { jobTables } from '../../sql/job-tables.ts'
+import { uniqueKeyViolations } from '../../sql/unique-keys.ts'
 import type { VerifyReport } from '../../store.ts'
 import { unreadableColumns } from '../../valid-rows.ts'
 import { type CheckedRow, Checks, type Taken, violationsMax } from '../../verify-checks.ts'
@@ -282,6 +283,10 @@ class Verifier {
         GROUP BY idempotency_key HAVING count(*) > 1 LIMIT ${violationsMax}`)
       .all() as { first: number; last: number }[]
     for (const { first, last } of twice) this.#checks.tell('I9', last, `it has the idempotency key of job ${first}`)
+    for (const { sql, message } of uniqueKeyViolations) {
+      const ids = this.#db.prepare(`${sql} LIMIT ${violationsMax}`).pluck().all() as number[]
+      for (const id of ids) this.#checks.tell('I10', id, message)
+    }
     const [lastId, given] = this.#db
       .prepare(`SELECT max(id), (SELECT seq FROM sqlite_sequence WHERE name = 'jobs') FROM jobs`)
       .raw()

@@ -34,7 +34,7 @@ export class JobInserts {
    * and all of them together stay within the limits, so that they need not be handled one by one.
    */
   enqueue({ counts, batches }: NewCalls, now: number): Answers['enqueue'] {
-    const mayBeKnown = batches.some(({ keys }) => keys !== null)
+    const mayBeKnown = batches.some(({ keys, uniques }) => keys !== null || uniques !== null)
     if (mayBeKnown || !this.#hasRoom(batches, now)) return this.#enqueueEach(fromBatches(batches, counts), now)
     const firstId = this.#insert(batches, now)
     return { firstId, states: batches.map((batch) => stateOf(batch, now)), counts: batches.map(({ count }) => count) }
@@ -54,6 +54,7 @@ export class JobInserts {
       depthMax: this.#depthMax,
       reserveInQueues: (jobs) => (isTight ? this.#queues.take(jobs) : undefined),
       keyed: (key) => this.#keyed(key),
+      holder: (type, key) => this.#transitions.uniqueKeys.holder(type, key, now),
       nextId: () => ++lastId,
     })
     admission.setStates(now)
@@ -105,6 +106,7 @@ export class JobInserts {
     const first = Number(lastInsertRowid) - count + 1
     this.lastJobId = Number(lastInsertRowid)
     this.#sql.insertPayloads.run({ first, payloads })
+    if (batch.uniques !== null) this.#transitions.uniqueKeys.insert(first, batch.type, batch.uniques, now)
     if (traces !== null) this.#traces.insert(first, traces)
     this.#transitions.count('new', 'enqueue', state, count)
     return first

@@ -6,6 +6,7 @@ import { countJobs, type JobRange } from '../../sql/ranges.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import { readEpochs } from '../file/epochs.ts'
 import { type LeaseCheck, prepareTransitions, type RangeCount, type Statements } from './transition-statements.ts'
+import { UniqueKeys } from './unique-keys.ts'
 
 type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
 
@@ -48,6 +49,7 @@ export class Transitions {
   readonly #loggedFrom: Database.Statement
   readonly #addCount: Database.Statement
   readonly #waiting: Database.Statement
+  readonly uniqueKeys: UniqueKeys
   #nextEventId = 0
   /** More ids were reserved in this transaction than events were logged. */
   #hasSpareIds = false
@@ -65,6 +67,7 @@ export class Transitions {
   constructor(db: Database.Database, leaseMs: number) {
     this.#db = db
     this.#leaseMs = leaseMs
+    this.uniqueKeys = new UniqueKeys(db)
     this.#firstEventId = readEpochs(db).at(-1)?.firstTransition ?? 0
     this.#nextEvent = db.prepare('SELECT id + length FROM event_runs ORDER BY id DESC LIMIT 1').pluck()
     this.#loggedFrom = db
@@ -85,6 +88,7 @@ export class Transitions {
     const next = (this.#nextEvent.get() as number | undefined) ?? 1
     this.#hasSpareIds = next < this.#firstEventId
     this.#nextEventId = Math.max(next, this.#firstEventId)
+    this.uniqueKeys.begin()
   }
 
   /** Reserves ids for this many consecutive events; returns the first. */
@@ -132,7 +136,7 @@ export class Transitions {
     const takeIds = (first: number, last: number) => this.takeEventIds((last - first + 1) * events.length)
     if (count === 'many') {
       const numbered = ranges.map((range) => [...range, takeIds(range[0], range[1])])
-      return this.#noteSpare(ranges, this.#take(statements, { ranges: JSON.stringify(numbered), ...always }))
+      return this.#settle(statements, ranges, this.#take(statements, { ranges: JSON.stringify(numbered), ...always }))
     }
     let moved = 0
     for (const [first, last, lease_token, delay_ms, error, cause] of ranges) {
@@ -140,11 +144,12 @@ export class Transitions {
       for (const subRange of this.#split(statements, values, first, last))
         moved += this.#take(statements, { event_id: takeIds(subRange.first, subRange.last), ...values, ...subRange })
     }
-    return this.#noteSpare(ranges, moved)
+    return this.#settle(statements, ranges, moved)
   }
 
-  #noteSpare(ranges: readonly JobRange[], moved: number): number {
+  #settle({ keys }: Statements, ranges: readonly JobRange[], moved: number): number {
     if (moved !== countJobs(ranges)) this.#hasSpareIds = true
+    if (keys !== null && moved > 0) this.uniqueKeys[keys](ranges)
     return moved
   }
 

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3'
 import type { JobState } from '../../../machines/job.ts'
 import { isTimed, isValidRow } from '../../sql/conditions.ts'
 import { countJobs, type EventSet, intoRanges } from '../../sql/ranges.ts'
+import { takesKeysBack } from '../../sql/unique-keys.ts'
 import type { Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
 import type { Answers, AttemptTraces, NewCalls, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
@@ -140,8 +141,15 @@ export class Writer {
     cause: string | null = null,
   ): number[] {
     const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as { id: number }[]
-    this.#transitions.apply(command, intoRanges(named, cause), now)
+    const held = this.#heldKeys(command, ids, now)
+    const free = held.size === 0 ? named : named.filter(({ id }) => !held.has(id))
+    this.#transitions.apply(command, intoRanges(free, cause), now)
     return this.#transitions.lastMoved().map(([id]) => id)
+  }
+
+  /** Of those jobs, the ones whose unique keys others hold, if the command needs them, each with its holder. */
+  #heldKeys(command: Command, ids: readonly number[], now: number): ReadonlyMap<number, number> {
+    return takesKeysBack(command) ? this.#transitions.uniqueKeys.heldByOthers(ids, now) : new Map()
   }
 
   /** Queues jobs whose `run_at` has come, up to a limit or until `goOn` returns false; returns whether there may be more. */
@@ -206,6 +214,7 @@ export class Writer {
     const [moved] = this.command(command, [id], undefined, now, cause)
     const job = this.#reader.find(id)
     if (!job) return { outcome: 'unknown' }
-    return moved === undefined ? { outcome: 'refused', state: job.state } : { outcome: 'done', job }
+    if (moved !== undefined) return { outcome: 'done', job }
+    return { outcome: 'refused', state: job.state, holder: this.#heldKeys(command, [id], now).get(id) }
   }
 }
