@@ -100,6 +100,10 @@ export const copyBugs: readonly Mutation[] = [
       'persistence/postgres/unfinished-copy.test.ts',
       'a schema that has only a part of the jobs of a file is refused by every process, with what to do',
     ],
-    { file: 'persistence/postgres/store.js', find: 'assertWhole(database, this.#schema);', replace: '' },
+    {
+      file: 'persistence/postgres/store.js',
+      find: 'assertWhole(await readDatabase(first), this.#schema);',
+      replace: '',
+    },
   ),
 ]

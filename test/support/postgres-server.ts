@@ -148,6 +148,12 @@ export function aStandby(of: { readonly folder: string }) {
   return {
     folder: own,
     address: `postgres://postgres@/postgres?host=${encodeURIComponent(own)}`,
+    /** From now on it follows nobody. */
+    leave: () => {
+      const psql = ['-h', own, '-U', 'postgres', '-c']
+      run('psql', ...psql, "ALTER SYSTEM SET primary_conninfo TO ''")
+      run('psql', ...psql, 'SELECT pg_reload_conf()')
+    },
     promote: () => run('pg_ctl', '-D', data, '-w', 'promote'),
   }
 }

@@ -7,6 +7,7 @@ import { after, stateHasTag, stored } from '../sql/transitions.ts'
 import { retention } from '../store.ts'
 import { firstEventOf } from './event-order.ts'
 import { pickFunction } from './pick.ts'
+import { beginEpochFunction, timelineSql } from './server-change.ts'
 import { addCounts, inPlpgsql, takeFunction } from './take.ts'
 import { transactionFunctions } from './transaction/functions.ts'
 import { uniqueKeysSql } from './unique-keys.ts'
@@ -53,6 +54,7 @@ const stepParameters = [
   ['node', 'bigint'],
   ['writer', 'bigint'],
   ['call', 'bigint'],
+  ['timeline', 'text'],
   ['blocks', 'integer'],
   ...newJobParameters,
   ['replayed', 'bigint[]'],
@@ -88,6 +90,7 @@ const pick = hashed('pick', pickFunction)
 const report = hashed('report', reportFunction)
 const step = hashed('step', stepFunction)
 const retain = hashed('retain', retainFunction)
+const beginEpoch = hashed('begin_epoch', beginEpochFunction)
 export const inTransaction = transactionFunctions({
   insert: insertSql(),
   parameters: newJobParameters,
@@ -102,8 +105,12 @@ export const serverFunctions: readonly ServerFunction[] = [
   report,
   step,
   retain,
+  beginEpoch,
   ...Object.values(inTransaction),
 ]
+
+/** Begins an epoch if the database is not where it was. */
+export const beginEpochSql = `SELECT ${beginEpoch.name}(:place::text, :isForced::boolean, :given::bigint)`
 
 /** Calls a step; `values` in the order of its parameters. */
 export const stepSql = `SELECT * FROM ${step.name}(${stepParameters.map((_, index) => `$${index + 1}`).join(', ')})`
@@ -153,6 +160,9 @@ DECLARE
   _n integer := 0; _from integer := 1; _until integer; _got bigint[]; _moved jsonb := '[]'; _picked bigint[]; _taken integer := 0;
   _started bigint[] := '{}'; _leased bigint[] := '{}'; _aside jsonb; _met boolean := false; _traced boolean;
 BEGIN
+  IF _timeline IS NOT NULL THEN
+    IF _timeline <> ${timelineSql} THEN RAISE EXCEPTION 'jobmachine: the server may have gone back' USING ERRCODE = 'JM003'; END IF;
+  END IF;
   UPDATE writers SET last_call = _call, first_event_id = _first_event WHERE id = _writer AND last_call = _call - 1;
   IF NOT FOUND THEN RAISE EXCEPTION 'jobmachine: this writer was given up' USING ERRCODE = 'JM001'; END IF;
   IF _ids IS NOT NULL THEN

@@ -5,7 +5,6 @@ import type { JobState } from '../../machines/job.ts'
 import { rateMs } from '../../machines/prefetch.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { CommitMeter } from '../commit-meter.ts'
-import { type Epoch, epochOf } from '../epoch.ts'
 import { LoopBeat, noStalls } from '../loop-beat.ts'
 import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
 import { takesKeysBack } from '../sql/unique-keys.ts'
@@ -29,6 +28,7 @@ import { assertDirect } from './assert-direct.ts'
 import type { Settings } from './connection.ts'
 import { assertWhole, readDatabase } from './database.ts'
 import { Duties } from './duties.ts'
+import { Epochs } from './epochs.ts'
 import { Health } from './health.ts'
 import { HeldLeases } from './held-leases.ts'
 import { Intervals, restAfter } from './intervals.ts'
@@ -99,7 +99,6 @@ export interface PostgresStoreOptions extends PostgresOptions {
 export class PostgresStore implements Store {
   readonly durability =
     'PostgreSQL: every acknowledged write is flushed by the server before it answers, unless its fsync is off'
-  #epochs: readonly Epoch[] = []
   /** A call costs as much as a hundred jobs: 20 µs of the server's time a job at 500 of them, 50 at 25. */
   readonly prefetch = { withinMs: aheadMs.min, mostAtLeast: 500 }
   /** What a call has taken lately, in ms. */
@@ -111,6 +110,7 @@ export class PostgresStore implements Store {
   readonly #writers: readonly Writer[]
   readonly #held = new HeldLeases()
   readonly #ids = new JobIds()
+  readonly #epochs: Epochs
   readonly #claims: Claims
   readonly #depths: QueueDepths
   readonly #transactions: Transactions
@@ -141,13 +141,20 @@ export class PostgresStore implements Store {
     this.#reads = new Reads(settings, connections - writers - 1)
     const given = () => (clock instanceof ManualClock ? clock.now() : null)
     this.#node = new OwnNode(thread, given)
+    this.#epochs = new Epochs(this.#reads, this.#node)
     const onStall = (ms: number) => void this.#tellStall(ms).catch(() => {})
     this.#loopBeat = heartbeat && new LoopBeat(heartbeat, options.longestTimeoutMs, onStall)
     this.#health = new Health(notify)
     this.#open = new OpenTransactions(this.#reads, (message) => notify({ type: 'warning', about: 'tail', message }))
     this.#writers = Array.from({ length: writers }, () => new Writer(settings, this.#health, () => this.#node))
     this.#depths = new QueueDepths(this.#reads, options)
-    this.#transactions = new Transactions({ ...settings, reads: this.#reads, node: this.#node, depths: this.#depths })
+    this.#transactions = new Transactions({
+      ...settings,
+      reads: this.#reads,
+      node: this.#node,
+      depths: this.#depths,
+      epochs: this.#epochs,
+    })
     this.#claims = this.#createClaims(types)
     this.#commits = this.#createCommits()
     const parts = {
@@ -185,9 +192,8 @@ export class PostgresStore implements Store {
     const first = await this.#writers[0]!.connect()
     await assertDirect(first, this.#reads)
     await migrate(first, this.#schema, this.#options.newDatabaseId)
-    const database = await readDatabase(first)
-    assertWhole(database, this.#schema)
-    this.#epochs = database.epochs
+    assertWhole(await readDatabase(first), this.#schema)
+    await this.#epochs.look()
     await this.#node.connect()
     this.#hearNode()
     await this.#node.register()
@@ -247,7 +253,7 @@ export class PostgresStore implements Store {
   }
 
   databaseIdOf(jobId: number): string {
-    return epochOf(this.#epochs, jobId)
+    return this.#epochs.idOf(jobId)
   }
 
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
@@ -415,7 +421,9 @@ export class PostgresStore implements Store {
       admissions: new Admissions(this.#reads, this.#node, this.#depths, this.#ids),
       claims: this.#claims,
       health: this.#health,
+      epochs: this.#epochs,
       revive: () => this.#revive(),
+      beginEpoch: (isForced) => this.#beginEpoch(isForced),
       onDone: (done, tookMs, mayBeReady) => {
         this.#done(done, tookMs)
         // Those who wait here have been asked first.
@@ -465,11 +473,17 @@ export class PostgresStore implements Store {
     return this.#reviving
   }
 
+  async #beginEpoch(isForced: boolean): Promise<void> {
+    await this.#epochs.look(isForced)
+    this.#ids.clear()
+  }
+
   async #comeBack(): Promise<void> {
     if ((await this.#node.beat()) !== null) return
     const leases = this.#held.drop(this.#held.all())
     this.#options.notify({ type: 'declaredDead', leases: leases.length })
     this.#maintenance.tellLost(leases, false)
+    await this.#epochs.look()
     await this.#node.register()
     this.#signals.forget()
   }

@@ -38,6 +38,7 @@ async function readsOf(node: OpenedPostgres, ended: readonly LeasedJob[]): Promi
     claim: { handled: ['work'], served: '', bounds: {}, besideSuspects: false },
     blocks: 0,
     reports: null,
+    timeline: null,
   }
   const own = { given: node.clock.now(), node: writers[0].node_id, writer: writers[0].id, call: 1 }
   await client.query('BEGIN')

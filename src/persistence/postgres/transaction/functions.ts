@@ -1,6 +1,7 @@
 import { planSettings } from '../connection.ts'
 import { firstEventOf } from '../event-order.ts'
 import { channel } from '../node/row.ts'
+import { knownTimelineSql, timelineSql } from '../server-change.ts'
 import { holdersSql } from '../unique-keys.ts'
 
 /** Events that a transaction of a user may write; the ids would allow some more. */
@@ -58,8 +59,12 @@ CREATE FUNCTION ${name}(_request text) RETURNS text ${rights} AS $$
 DECLARE
   _transaction bigint := pg_current_xact_id()::text::bigint;
   _first_event bigint := ${firstEventOf('_transaction')};
+  _timeline text := ${knownTimelineSql};
 BEGIN
-  RETURN json_build_object('transaction', _transaction, 'keyed', (
+  IF _timeline <> '' THEN
+    IF _timeline <> ${timelineSql} THEN RETURN json_build_object('outcome', 'moved'); END IF;
+  END IF;
+  RETURN json_build_object('outcome', 'seen', 'transaction', _transaction, 'keyed', (
     SELECT coalesce(json_agg(job), '[]') FROM (
       SELECT idempotency_key AS key, id, state, content, ${isOwnJob}
       FROM jobs WHERE idempotency_key = ANY (ARRAY(SELECT json_array_elements_text((_request::json) -> 'keys')))) AS job),

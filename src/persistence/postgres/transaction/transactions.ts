@@ -1,7 +1,9 @@
 import { InvalidInputError, UnavailableError } from '../../../errors.ts'
+import type { TransactionClient } from '../../../job/client.ts'
 import { causeOf } from '../../../machines/events.ts'
 import { Admission } from '../../admission.ts'
 import type { EnqueuedJob, EnqueueResult, Lease, LeaseEvent, NewJobRow } from '../../store.ts'
+import type { Epochs } from '../epochs.ts'
 import type { OwnNode } from '../nodes.ts'
 import type { Reads } from '../reads.ts'
 import { holderIn, uniquesOf } from '../unique-keys.ts'
@@ -18,10 +20,12 @@ interface Parts {
   readonly node: OwnNode
   readonly schema: string
   readonly depths: QueueDepths
+  readonly epochs: Epochs
 }
 
 /** The jobs with some keys, and those that hold unique keys, as a transaction sees them; `isOwn`: it has stored them itself. */
 interface Look {
+  readonly outcome: 'seen'
   readonly transaction: number
   readonly keyed: readonly (Omit<EnqueuedJob, 'created'> & {
     readonly key: string
@@ -55,8 +59,7 @@ export class Transactions {
     const { reads, depths, node } = this.#parts
     for (let tries = 1; ; tries++) {
       const room = depths.hasRoom(jobs.length) ? unlimited : await depths.look(jobs)
-      const asked = { keys, uniques, now: node.now() }
-      const { transaction, keyed, holders } = (await this.#clients.call(client, 'look', asked)) as Look
+      const { transaction, keyed, holders } = await this.#look(client, { keys, uniques, now: node.now() })
       while (!this.#ids.has(jobs.length)) await this.#ids.reserve(reads, jobs.length)
       const stored = new Map(
         keyed.map(({ key, content, isOwn: _, ...job }) => [key, { job: { ...job, created: false }, content }]),
@@ -80,11 +83,23 @@ export class Transactions {
   /** Notes that the job has succeeded if the transaction commits. Rejects with `LeaseLostError` if the lease is lost. */
   async complete(given: unknown, event: LeaseEvent): Promise<void> {
     const client = await this.#clients.check(given)
-    const { transaction } = (await this.#clients.call(client, 'look', { keys: [], uniques: [] })) as Look
+    const { transaction } = await this.#look(client, { keys: [], uniques: [] })
     const { id, leaseToken, note } = event
     const cause = note === undefined ? null : JSON.stringify({ ...causeOf(event.event), note })
     const request = { transaction, id, leaseToken, cause, now: this.#parts.node.now() }
     await this.#clients.call(client, 'complete', request)
+  }
+
+  /** The server may have been replaced by a standby since a node was there last; then an epoch begins first, which an old snapshot does not see. */
+  async #look(client: TransactionClient, asked: object): Promise<Look> {
+    for (let tries = 1; tries <= 2; tries++) {
+      const seen = (await this.#clients.call(client, 'look', asked)) as Look | { outcome: 'moved' }
+      if (seen.outcome === 'seen') return seen
+      await this.#parts.epochs.look()
+    }
+    throw new UnavailableError(
+      'the server has been replaced by another, and nothing of this call was stored; roll back, and try again in another transaction',
+    )
   }
 
   /** Whether the lease ended by a transaction that completed its job: its token is the number of its first event, of the start the next. */

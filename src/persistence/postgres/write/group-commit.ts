@@ -3,6 +3,7 @@ import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../.
 import { timers } from '../../../runtime/timers.ts'
 import { reportsOf } from '../../reports.ts'
 import type { EnqueueResult, LeaseEvent, NewJobRow } from '../../store.ts'
+import type { Epochs } from '../epochs.ts'
 import { failureOf } from '../failure.ts'
 import type { Health } from '../health.ts'
 import type { Admissions } from './admissions.ts'
@@ -50,8 +51,11 @@ interface Parts {
   readonly admissions: Admissions
   readonly claims: Claims
   readonly health: Health
+  readonly epochs: Pick<Epochs, 'timeline'>
   /** The node was declared dead: it gets another id. */
   revive(): Promise<void>
+  /** The server may have gone back, and does so for certain if `isForced`: all ids that come are others. */
+  beginEpoch(isForced: boolean): Promise<void>
   /** After each transaction, before its calls are answered. `mayBeReady`: jobs that others can take. */
   onDone(done: Done, tookMs: number, mayBeReady: boolean): void
   /** How many calls take too long each by itself, and are tried again and again; `reason` of the last. */
@@ -208,18 +212,15 @@ export class GroupCommit {
   async #commit(writer: Writer, batch: Batch): Promise<void> {
     this.#underWay.set(batch, { since: performance.now(), writer })
     try {
-      for (let givenUp = 0; ; ) {
+      for (let tries = 1; ; tries++) {
         try {
           await this.#tryCommit(writer, batch)
           this.#endSlow(batch)
           return
         } catch (error) {
-          // Another transaction has stored a key meanwhile, or the node or its writer gets another id: once more.
           const failure = failureOf(error)
-          if (failure === 'given up') {
-            await this.#parts.revive()
-            if (++givenUp > 1) await pause(refusedWaitMs)
-          } else if (failure !== 'key') throw error
+          if (!(await this.#mayPass(failure))) throw error
+          if (tries > 1 && failure !== 'key') await pause(refusedWaitMs)
         }
       }
     } catch (error) {
@@ -230,8 +231,16 @@ export class GroupCommit {
     }
   }
 
+  /** Another transaction has stored a key meanwhile, or the node, its writer or the jobs get other ids: once more. */
+  async #mayPass(failure: ReturnType<typeof failureOf>): Promise<boolean> {
+    if (failure === 'given up') await this.#parts.revive()
+    else if (failure === 'moved' || failure === 'ids') await this.#parts.beginEpoch(failure === 'ids')
+    return failure === 'key' || failure === 'given up' || failure === 'moved' || failure === 'ids'
+  }
+
   async #tryCommit(writer: Writer, batch: Batch): Promise<void> {
-    const { admissions, claims } = this.#parts
+    const { admissions, claims, epochs } = this.#parts
+    const { timeline } = epochs
     const { admission, blocks, leave } = await admissions.enter(batch.enqueues.map(({ jobs }) => jobs))
     try {
       const events = batch.events.flatMap((call) => call.events)
@@ -246,6 +255,7 @@ export class GroupCommit {
         room: batch.claim?.room ?? [],
         claim: claims.terms(batch.claim),
         reports: reportsOf(reports.length > 0 ? [...reports, ...events] : events),
+        timeline,
         blocks,
       }
       const begunAt = performance.now()

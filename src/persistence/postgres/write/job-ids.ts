@@ -36,6 +36,12 @@ export class JobIds {
     this.add(rows.map(({ first }) => first))
   }
 
+  /** None that is left is used: the server may give it out again. */
+  clear(): void {
+    this.#ranges = []
+    this.#left = 0
+  }
+
   next(): number {
     const [range] = this.#ranges
     const id = range![0]++

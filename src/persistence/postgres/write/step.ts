@@ -49,6 +49,8 @@ export interface Step {
   }
   /** What handlers have reported, as `reportsOf` makes it; null: nothing. It is stored before the changes. */
   readonly reports: string | null
+  /** On which its ids were given out; null: the server does not say. */
+  readonly timeline: string | null
   /** Blocks of job ids to reserve. */
   readonly blocks: number
 }
@@ -83,6 +85,7 @@ export function stepValues(step: Step, own: Given): unknown[] {
     ...ofChanges(step.changes),
     ...ofRoom(step),
     replayed: step.replayed.length === 0 ? null : arrayText(step.replayed),
+    timeline: step.timeline,
     blocks: step.blocks,
     reports: step.reports,
   }

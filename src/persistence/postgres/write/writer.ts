@@ -103,7 +103,7 @@ export class Writer {
         } else if (failure === 'retry' && tries < triesMax) await sleep(retryMs)
         else {
           // Nothing of this step is stored, and none that this writer sends ever will be.
-          if (failure === 'given up') this.#nodeId = 0
+          if (failure === 'given up' || failure === 'moved') this.#nodeId = 0
           throw error
         }
       }
