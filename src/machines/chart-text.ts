@@ -19,7 +19,7 @@ interface GuardText {
 export const guardText = {
   job: {
     attemptsRemain: { holds: 'attempts remain', not: 'last attempt' },
-    runAtLiesAhead: { holds: 'run_at lies ahead', not: 'may run now' },
+    runAtLiesAhead: { holds: 'run_at ahead', not: 'now' },
     mayCrashAgain: { holds: 'crash', not: 'no crash' },
     crashed: { holds: 'fourth crash', not: 'no crash' },
   } satisfies Readonly<Record<GuardName, GuardText>>,

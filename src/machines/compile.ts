@@ -163,12 +163,12 @@ function guardsOf(machine: AnyStateMachine, node: AnyStateNode, event: string, k
 function assertExpressible(
   node: AnyStateNode,
   event: string,
-  { source, target, guard }: AnyTransitionDefinition,
+  { source, target, guard, reenter }: AnyTransitionDefinition,
 ): void {
   const where = `${node.key} on ${event}`
   const [to] = target ?? []
   assert(event !== '*', `${node.key} accepts any event, "*", but the table must name each`)
-  assert(to !== undefined && (to !== node || source !== node), `${where} leads to no other state`)
+  assert(to !== undefined && (to !== node || source !== node || reenter), `${where} leads to no other state`)
   assert(Object.keys(to.states).length === 0, `${where} leads to ${to.key}, which has states of its own`)
   const hasParams = typeof guard === 'object' && 'params' in guard
   assert(!hasParams, `${where} asks the guard "${(guard as { type?: string } | undefined)?.type}" with parameters`)
@@ -184,8 +184,8 @@ function prepareTarget(machine: AnyStateMachine, guardNames: readonly string[]) 
     answers = told
     const before = asking.resolveState({ value: from, context: probeFacts })
     if (before.status !== 'active') return
+    if (!before.can({ type: event })) return
     const [after] = transition(asking, before, { type: event })
-    if (after.value === from) return
     const others = Object.keys(after.context).filter((fact) => fact !== 'attempt' && fact !== 'crashes')
     const changed = others.find((fact) => after.context[fact] !== before.context[fact])
     assert(changed === undefined, `${from} on ${event} changes ${changed}, for which the table has no word`)

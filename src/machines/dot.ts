@@ -17,7 +17,7 @@ const asideTags = ['timed', 'stuck']
 export function toDot(chart: Chart): string {
   const way = chart.nodes.filter(isOnTheWay).map(({ id }) => id)
   const ends = chart.nodes.filter(({ tags }) => tags.includes('ended')).map(({ id }) => `"${id}"`)
-  const spacing = chart.edges.length > fewEdges ? 'nodesep=0.22 ranksep=0.2' : 'nodesep=0.35 ranksep=0.45'
+  const spacing = chart.edges.length > fewEdges ? 'nodesep=0.14 ranksep=0.2' : 'nodesep=0.35 ranksep=0.45'
   return [
     `digraph "${chart.id}" {`,
     `  graph [rankdir=LR ${spacing}]`,

@@ -118,6 +118,12 @@ export const jobEvents = {
       isDangerous: false,
     },
   },
+  amend: {
+    cause: 'person',
+    what: 'its payload, `run_at`, priority or retries were changed',
+    who: 'a user',
+    next: 'a user changes it',
+  },
 } as const satisfies Readonly<Record<EventType, JobEventFacts>>
 
 /** An event that a user or a client may send: a command. */

@@ -15,7 +15,8 @@ export function isExclusiveToEnd({ crashes }: Pick<JobFacts, 'crashes'>): boolea
 /** The conditions of the job machine's edges, by name. */
 export const guards = {
   attemptsRemain: ({ context }: { context: JobFacts }) => context.attempt < context.maxAttempts,
-  runAtLiesAhead: ({ event }: { event: JobEvent }) => event.type === 'enqueue' && event.delayed,
+  runAtLiesAhead: ({ event }: { event: JobEvent }) =>
+    (event.type === 'enqueue' || event.type === 'amend') && event.delayed,
   mayCrashAgain: ({ context, event }: { context: JobFacts; event: JobEvent }) =>
     event.type === 'expire' && event.crashed && !isExclusiveToEnd(context),
   crashed: ({ event }: { event: JobEvent }) => event.type === 'expire' && event.crashed,

@@ -32,3 +32,5 @@ export type JobEvent =
   | { readonly type: 'cancel' }
   /** A user runs it again, with new attempts. */
   | { readonly type: 'requeue' }
+  /** A user changed its payload, `run_at`, priority or retries; `delayed` if its `run_at` is in the future after that. */
+  | { readonly type: 'amend'; readonly delayed: boolean }

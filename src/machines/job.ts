@@ -15,6 +15,13 @@ const crashed = [
   { guard: 'crashed', target: 'dead', actions: ['giveAttemptBack', 'countCrash'] },
 ] as const
 
+/** A changed job waits for its `run_at` in `later` if that lies ahead; otherwise it may run now. */
+const amended = <Later extends string>(later: Later) =>
+  [
+    { guard: 'runAtLiesAhead', target: later, reenter: true },
+    { target: 'queued', reenter: true },
+  ] as const
+
 /**
  * The lifecycle of one job: pure, without timers or I/O. Every state and event name in the system comes from here. `compile.ts` compiles it
  * into the table from which the store's SQL, the schema's checks and the pictures are generated.
@@ -44,12 +51,12 @@ export const jobMachine = setup({
     scheduled: {
       description: 'has a run_at in the future',
       tags: ['waiting', 'timed'],
-      on: { due: 'queued', cancel: 'cancelled' },
+      on: { due: 'queued', cancel: 'cancelled', amend: amended('scheduled') },
     },
     queued: {
       description: 'may run now, waits for a worker',
       tags: ['waiting', 'ready'],
-      on: { lease: 'leased', cancel: 'cancelled' },
+      on: { lease: 'leased', cancel: 'cancelled', amend: amended('scheduled') },
     },
     leased: {
       description: 'claimed by a dispatcher, the handler not called',
@@ -77,7 +84,7 @@ export const jobMachine = setup({
     retrying: {
       description: 'an attempt failed or broke off, waits until it may run again',
       tags: ['waiting', 'timed'],
-      on: { due: 'queued', cancel: 'cancelled' },
+      on: { due: 'queued', cancel: 'cancelled', amend: amended('retrying') },
     },
     succeeded: {
       description: 'done; nothing leaves it',
@@ -87,7 +94,7 @@ export const jobMachine = setup({
     dead: {
       description: 'dead letter: no attempts are left, the handler ruled out a retry, or it killed the process',
       tags: 'ended',
-      on: { requeue: { target: 'queued', actions: 'beginAnew' } },
+      on: { requeue: { target: 'queued', actions: 'beginAnew' }, cancel: 'cancelled' },
     },
     cancelled: {
       description: 'stopped by a user',

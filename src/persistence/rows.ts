@@ -19,7 +19,7 @@ export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCas
   (SELECT at || ' ' || attempt || ' ' || value FROM job_progress WHERE job_id = jobs.id) AS progress`
 
 /** What is stored with an event besides its error, as JSON. */
-export type KeptCause = EventCause & Pick<HistoryEvent, 'note'>
+export type KeptCause = EventCause & Pick<HistoryEvent, 'note' | 'changes'>
 
 /** The columns to select from events for `toHistoryEvent`. */
 export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause`

@@ -108,7 +108,7 @@ export interface NodeInfo extends Owner {
 /** The name of the error of a job whose process ended while it ran. */
 export const processEnded = 'ProcessEndedError'
 
-/** Selects jobs that match and whose state allows `command`. */
+/** Selects jobs that match and whose state allows `command`; jobs that have ended are cancelled only if `state` names their state. */
 export interface MatchFilter extends ListFilter {
   readonly command: Command
 }
@@ -119,6 +119,9 @@ export interface IdPage {
   readonly from: number | null
   readonly next: number | null
 }
+
+/** As for a command. `spent`: it has started `attempt` attempts, and must keep at least one more. */
+export type AmendResult = CommandResult | { readonly outcome: 'spent'; readonly attempt: number }
 
 /** The result of a command: the job after it, or the state that does not allow it; `holder`: the job that holds its unique key meanwhile. */
 export type CommandResult =
@@ -258,6 +261,17 @@ export interface Store {
    * jobs that changed. If it rejects, some may have changed: whoever sends it again changes those whose state still allows it.
    */
   command(command: Command, ids: readonly number[], state?: JobState, cause?: string | null): Promise<readonly number[]>
+
+  /**
+   * Changes a job that waits: the row, its payload and the event are one commit, and the old payload stays readable. A job that is leased,
+   * runs or has ended is refused; with `requeue`, one that allows that is requeued first, in the same commit. What is the same already is
+   * no change, and writes no event. `changes`: JSON text with any of `payload` (JSON text again), `priority`, `maxAttempts`, and `runAt` or
+   * `delayMs`; an instant in the past means now.
+   */
+  amend(id: number, changes: string, cause?: string | null, requeue?: boolean): Promise<AmendResult>
+
+  /** The payload of a job after its transition `at`, as JSON text: that of the newest if there are fewer. Undefined for an unknown job. */
+  payloadAt(id: number, at: number): Promise<string | undefined>
 
   find(id: number): Promise<JobRow | undefined>
   /** Stops and rejects with the reason of `signal` once that fires. */

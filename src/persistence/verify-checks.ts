@@ -9,7 +9,6 @@ export const violationsMax = 1_000
 /** A job's row, as far as its history leads to it. */
 export interface CheckedRow extends ReplayState {
   readonly id: number
-  readonly maxAttempts: number
   /** Whether it is JSON; null if there is none. */
   readonly payloadIsValid: boolean | null
 }
@@ -22,6 +21,10 @@ const replayedFields = [
   'leaseToken',
   'startedAt',
   'finishedAt',
+  'maxAttempts',
+  'priority',
+  'runAt',
+  'payloads',
 ] as const satisfies (keyof ReplayState)[]
 
 /** How often each edge stands in the histories. */
@@ -57,7 +60,8 @@ export class Checks {
   checkRow(row: CheckedRow, end: ReplayState): void {
     this.jobs++
     for (const field of replayedFields) {
-      if (row[field] === end[field]) continue
+      // Not every history tells them.
+      if (row[field] === end[field] || end[field] === null) continue
       this.tell(
         'I4',
         row.id,

@@ -30,7 +30,7 @@ export function reach(here) {
 export function foreseeMove(db, events, runs, leaseCheck, crashed) {
   if (armed === '') return
   factsOf ??= db.prepare(
-    'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, crashes, lease_token AS leaseToken FROM jobs WHERE id = ?',
+    'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, crashes, lease_token AS leaseToken, run_at AS runAt FROM jobs WHERE id = ?',
   )
   for (const [first, last, leaseToken] of runs) {
     for (let id = first; id <= last; id++) {
@@ -38,7 +38,7 @@ export function foreseeMove(db, events, runs, leaseCheck, crashed) {
       if (!job || (leaseCheck === 'holder' && job.leaseToken !== leaseToken)) continue
       let { state, seq } = job
       for (const type of events) {
-        const edge = findEdge(state, { type, crashed }, job)
+        const edge = findEdge(state, { type, crashed, delayed: job.runAt > Date.now() }, job)
         if (!edge) break
         seq++
         if (nameOf(edge) === armed) doomed.push({ id, seq })

@@ -10,6 +10,7 @@ import { type CrashAt, crashNoteOf, witnessOf } from './points-victim.ts'
 export type Line = { readonly run: number } & (
   | { readonly what: 'asked'; readonly jobs: readonly { readonly idempotencyKey: string }[] }
   | { readonly what: 'acknowledged'; readonly jobs: readonly (readonly [id: number, key: string])[] }
+  | { readonly what: 'amending' | 'amended'; readonly id: number }
   | { readonly what: 'commanding'; readonly event: 'cancel' | 'requeue'; readonly id: number }
   | { readonly what: 'commanded'; readonly event: 'cancel' | 'requeue'; readonly id: number }
   | {
@@ -195,6 +196,7 @@ class WitnessCheck {
     const wrong: string[] = []
     const count = (id: number, event: string) => seen.set(`${id} ${event}`, (seen.get(`${id} ${event}`) ?? 0) + 1)
     for (const { id, event } of this.#of('commanded')) count(id, event)
+    for (const { id } of this.#of('amended')) count(id, 'amend')
     for (const { id, token, key } of this.#of('start')) {
       count(id, 'start')
       if ((tokens.get(id) ?? token) !== token)

@@ -41,6 +41,24 @@ export const scenarios = {
     const [id] = await enqueue({ ...quick, delayMs: far })
     await command('cancel', id)
   },
+  'scheduled amend scheduled': async ({ enqueue, amend, far }) => {
+    const [id] = await enqueue({ ...quick, delayMs: far })
+    await amend(id, { priority: 3, maxAttempts: 9 })
+  },
+  'scheduled amend queued': async ({ enqueue, amend, far }) => {
+    const [id] = await enqueue({ ...quick, delayMs: far })
+    await amend(id, { delayMs: 0 })
+  },
+  'queued amend queued': async (tools) => {
+    await hung(tools)
+    const [id] = await tools.enqueue(quick)
+    await tools.amend(id, { priority: 3 })
+  },
+  'queued amend scheduled': async (tools) => {
+    await hung(tools)
+    const [id] = await tools.enqueue(quick)
+    await tools.amend(id, { delayMs: 1_000 })
+  },
   'queued lease leased': ({ enqueue }) => enqueue(quick),
   'queued cancel cancelled': async (tools) => {
     await hung(tools)
@@ -84,6 +102,21 @@ export const scenarios = {
   'retrying cancel cancelled': async ({ enqueue, until, command }) => {
     const [id] = await enqueue({ type: 'patient' })
     await until(id, 'retrying')
+    await command('cancel', id)
+  },
+  'retrying amend retrying': async ({ enqueue, until, amend }) => {
+    const [id] = await enqueue({ type: 'patient' })
+    await until(id, 'retrying')
+    await amend(id, { priority: 3 })
+  },
+  'retrying amend queued': async ({ enqueue, until, amend }) => {
+    const [id] = await enqueue({ type: 'patient' })
+    await until(id, 'retrying')
+    await amend(id, { delayMs: 0 })
+  },
+  'dead cancel cancelled': async ({ enqueue, until, command }) => {
+    const [id] = await enqueue(hopeless)
+    await until(id, 'dead')
     await command('cancel', id)
   },
   'dead requeue queued': async ({ enqueue, until, command }) => {

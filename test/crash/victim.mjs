@@ -140,6 +140,12 @@ const tools = {
     await system[event](id)
     note('commanded', { event, id })
   },
+  async amend(id, changes, requeue = false) {
+    await takeOtherHands()
+    note('amending', { id })
+    await otherHands.amend(id, JSON.stringify(changes), null, requeue)
+    note('amended', { id })
+  },
   async stateOf(id) {
     return (await system.find(id))?.state
   },

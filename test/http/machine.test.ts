@@ -210,7 +210,7 @@ describe('GET /machine', () => {
       from: null,
       event: 'enqueue',
       to: 'scheduled',
-      guard: 'run_at lies ahead',
+      guard: 'run_at ahead',
       taken: 1,
     })
   })

@@ -40,7 +40,7 @@ const paused = [
     replace: "state TEXT NOT NULL CHECK ((state = 'paused' OR state = 'scheduled' OR ",
   },
   {
-    file: 'persistence/sqlite/migrations/0003.js',
+    file: 'persistence/sqlite/migrations/0012.js',
     text: "((OLD.state = 'scheduled' AND",
     replace: `((OLD.state = 'queued' AND NEW.state = 'paused') OR
       (OLD.state = 'paused' AND (NEW.state = 'queued' OR NEW.state = 'cancelled')) OR (OLD.state = 'scheduled' AND`,

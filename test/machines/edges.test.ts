@@ -29,7 +29,7 @@ describe('the edge table', () => {
     expect(jobTable).toEqual(compileJobMachine())
   })
 
-  test('has the eight states and twelve events of the lifecycle', () => {
+  test('has the eight states and thirteen events of the lifecycle', () => {
     expect([...jobStates].sort()).toEqual([
       'cancelled',
       'dead',
@@ -41,6 +41,7 @@ describe('the edge table', () => {
       'succeeded',
     ])
     expect([...eventTypes].sort()).toEqual([
+      'amend',
       'cancel',
       'due',
       'enqueue',
@@ -108,9 +109,9 @@ describe('the edge table', () => {
       expect(findEdge('running', { type }, { attempt, maxAttempts: 3, crashes: 3 })?.crashes).toBe('forget')
   })
 
-  test('has no way out of succeeded, and only requeue out of dead and cancelled', () => {
+  test('has no way out of succeeded, and only cancel and requeue out of dead, requeue out of cancelled', () => {
     expect(eventsFrom('succeeded')).toEqual([])
-    expect(eventsFrom('dead')).toEqual(['requeue'])
+    expect(eventsFrom('dead')).toEqual(['cancel', 'requeue'])
     expect(eventsFrom('cancelled')).toEqual(['requeue'])
   })
 

@@ -8,6 +8,7 @@ describe('the cause of an event', () => {
       ['enqueue', 'client'],
       ['due', 'clock'],
       ['cancel', 'person'],
+      ['amend', 'person'],
       ['lease', 'dispatcher'],
       ['start', 'dispatcher'],
       ['release', 'dispatcher'],
@@ -24,7 +25,7 @@ describe('the cause of an event', () => {
     expect(commands).toEqual(['cancel', 'requeue'])
   })
 
-  test('allows a person at most one command in each state', () => {
+  test('allows a person these commands in each state', () => {
     const buttons = jobStates.map((state) => [
       state,
       commands.filter((event) => eventsFrom(state).includes(event)).join(),
@@ -37,7 +38,7 @@ describe('the cause of an event', () => {
       running: 'cancel',
       retrying: 'cancel',
       succeeded: '',
-      dead: 'requeue',
+      dead: 'cancel,requeue',
       cancelled: 'requeue',
     })
   })

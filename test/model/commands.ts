@@ -102,7 +102,7 @@ const apply = fc
     owner,
     tear,
     pick: fc.nat(),
-    event: fc.constantFrom<LeaseEvent['event']>('start', 'succeed', 'fail', 'reject', 'snooze', 'release'),
+    event: fc.constantFrom<LeaseEvent['event']>('start', 'succeed', 'fail', 'fail', 'reject', 'snooze', 'release'),
     /** Prefers `start` if that comes next. */
     starts: fc.boolean(),
     stale: fc.constantFrom(0, 0, 0, 0, -1, 1),
@@ -161,6 +161,51 @@ const change = fc
     }),
   )
 
+const amend = fc
+  .record({
+    owner,
+    tear,
+    pick: fc.nat(),
+    state: fc.constantFrom(...jobStates),
+    changes: fc.record({
+      payload: fc.constantFrom('{}', '1', '2'),
+      priority: fc.integer({ min: -1, max: 1 }),
+      delayMs: fc.constantFrom(null, 0, 500, 5_000),
+    }),
+    requeue: fc.boolean(),
+  })
+  .map((given) =>
+    command('amend', given, async (model, world) => {
+      // A job that waits for its retry is rare.
+      const retrying = given.state === 'running' ? [] : model.in('retrying')
+      const some = given.requeue
+        ? model.in('dead', 'cancelled')
+        : retrying.length > 0
+          ? retrying
+          : model.in(given.state)
+      const jobs = some.length > 0 ? some : [...model.rows.values()]
+      const job = jobs[given.pick % jobs.length]
+      if (!job) return
+      const { changes, requeue } = given
+      const takes = model.takes(job.id, requeue ? 'requeue' : 'amend')
+
+      const answer = await world.call(given.owner, given.tear, (store) =>
+        store.amend(job.id, JSON.stringify(changes), null, requeue),
+      )
+      const asked = model.compare(world.clock.now())
+
+      const events = asked.map(({ event }) => event).join()
+      assert(
+        asked.every(({ jobId }) => jobId === job.id),
+        'nothing else happened',
+      )
+      assert(['', ...(requeue ? ['requeue', 'requeue,amend'] : ['amend'])].includes(events), `it wrote ${events}`)
+      if (events !== '') assert(takes, 'the machine refuses it')
+      if (answer) assert(answer.outcome === (takes ? 'done' : 'refused'), `its answer ${answer.outcome}`)
+      if (answer?.outcome === 'done') assert(model.rows.get(job.id)!.priority === changes.priority, 'its priority')
+    }),
+  )
+
 const passTime = fc
   .record({
     owner,
@@ -207,7 +252,7 @@ export const commands: fc.Arbitrary<Command>[] = [
   ...[enqueue, enqueue],
   ...[lease, lease],
   ...[apply, apply, apply, apply, apply, apply],
-  ...[change, change, passTime, passTime, reopen],
+  ...[change, change, amend, amend, passTime, passTime, reopen],
 ]
 
 function sameJobs(asked: readonly Transition[], answer: readonly { id: number; leaseToken: number }[]): boolean {

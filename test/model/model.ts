@@ -105,11 +105,13 @@ export class Model {
     const job = this.#jobs.get(event.jobId) ?? this.#born(event)
     if (event.seq !== job.seq + 1) throw new Error(`${what}: follows seq ${job.seq}`)
     const from = job.snapshot.value
-    const delayed = event.to === 'scheduled'
+    // Of an amend too: a job that waits for its time.
+    const delayed = event.to === 'scheduled' || event.to === 'retrying'
     const crashed = event.crashed === 1
     if (crashed && !recovering) throw new Error(`${what}: its process has not ended`)
-    const [next] = transition(jobMachine, job.snapshot, { type: event.event, delayed, crashed } as JobEvent)
-    if (next.value !== event.to || (event.from ?? 'new') !== from || next.value === from) {
+    const given = { type: event.event, delayed, crashed } as JobEvent
+    const [next] = transition(jobMachine, job.snapshot, given)
+    if (next.value !== event.to || (event.from ?? 'new') !== from || !job.snapshot.can(given)) {
       throw new Error(`${what}: the machine goes from ${from} to ${next.value}`)
     }
     if (next.context.attempt !== event.attempt) throw new Error(`${what}: the machine counts ${next.context.attempt}`)

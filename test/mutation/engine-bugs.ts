@@ -168,7 +168,7 @@ const machine: readonly Mutation[] = [
     'a succeeded job can be run again',
     [
       'machines/edges.test.ts',
-      'the edge table has no way out of succeeded, and only requeue out of dead and cancelled',
+      'the edge table has no way out of succeeded, and only cancel and requeue out of dead, requeue out of cancelled',
     ],
     {
       file: 'machines/job.js',

@@ -617,7 +617,7 @@ const jobs: readonly Mutation[] = [
       find: `const seq = \`\${job.seq} + 1\`;`,
       replace: 'const seq = job.seq;',
     },
-    { file: sqlite('migrations/0003'), sql: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
+    { file: sqlite('migrations/0012'), sql: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
   ),
   bug('taken edges are not counted', conformance('counts equal the sums over the jobs'), {
     file: sqlite('write/transitions'),
@@ -718,7 +718,7 @@ const jobs: readonly Mutation[] = [
       'a manual UPDATE that moves a dead job is accepted exactly if the machine has the edge',
     ],
     {
-      file: sqlite('migrations/0003'),
+      file: sqlite('migrations/0012'),
       sql: '(NEW.seq = OLD.seq + 1 AND (',
       replace: '(NEW.seq = OLD.seq + 1 OR (',
     },
@@ -730,14 +730,55 @@ const jobs: readonly Mutation[] = [
       'a manual UPDATE that takes a dead job along two edges in one write is accepted exactly if they are those of a claim',
     ],
     {
-      file: sqlite('migrations/0003'),
+      file: sqlite('migrations/0012'),
       sql: `(NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running'))))`,
       replace: '(NEW.seq = OLD.seq + 2)',
     },
   ),
+  bug(
+    'an amend writes no event',
+    conformance('an amend changes what it names and nothing else, and keeps what was there with who changed it'),
+    {
+      file: sqlite('write/job-changes'),
+      find: `assert.equal(this.#transitions.apply('amend', ranges, now), 1, 'a job that waits could not be changed');`,
+      replace: '',
+    },
+  ),
+  bug(
+    'an amend does not keep the payload before it',
+    conformance('an amend changes what it names and nothing else, and keeps what was there with who changed it'),
+    {
+      file: sqlite('write/job-changes'),
+      text: 'iif(payload <> ${given}, payload, NULL)',
+      replace: 'iif(payload <> ${given}, ${given}, NULL)',
+    },
+  ),
+  bug(
+    'an amend changes a job that runs',
+    conformance('an amend is refused in every other state, and of a job that does not exist'),
+    {
+      file: sqlite('write/job-changes'),
+      text: "AND ${takes('amend')} AND",
+      replace: 'AND',
+    },
+  ),
+  bug('an amend leaves a job no attempt', conformance('an amend leaves a job at least one attempt'), {
+    file: sqlite('write/job-changes'),
+    text: 'WHERE maxAttempts > attempt',
+    replace: 'WHERE maxAttempts >= attempt',
+  }),
+  bug(
+    'verify does not count earlier payloads',
+    verify('of a job that was amended reports an earlier payload that is gone'),
+    {
+      file: 'persistence/verify-checks.js',
+      text: `'payloads',`,
+      replace: '',
+    },
+  ),
   bug('verify does not compare a history with its row', verify('reports a state that its history does not lead to'), {
     file: 'persistence/verify-checks.js',
-    find: 'if (row[field] === end[field])',
+    find: 'if (row[field] === end[field] || end[field] === null)',
     replace: 'if (true)',
   }),
   bug('verify does not look for events that no history leads to', verify('reports an event beside a history'), {

@@ -1,4 +1,5 @@
 import { describe } from 'vitest'
+import { testAmend } from './conformance/amend.ts'
 import { testCommands } from './conformance/commands.ts'
 import { testEdges } from './conformance/edges.ts'
 import { testEnqueue } from './conformance/enqueue.ts'
@@ -21,6 +22,7 @@ export function testStore(name: string, open: Open): void {
     testLeases(open)
     testOutcomes(open)
     testCommands(open)
+    testAmend(open)
     testJobFacts(open)
     testSuspects(open)
     testHistory(open)

@@ -1,4 +1,4 @@
-import { eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
+import { edges, findEdge, hasTag } from '../../machines/edges.ts'
 import { commands, waysOn } from '../../machines/events.ts'
 import type { JobNode } from '../../machines/job.ts'
 import type { Facts } from './facts.ts'
@@ -59,8 +59,8 @@ function afterOutcome({ outcome }: Facts): string {
 }
 
 function never(state: JobNode): NextRun {
-  const taken = eventsFrom(state)
-  const ways = commands.filter((event) => taken.includes(event))
+  const leadsOn = edges.filter(({ from, to }) => from === state && !hasTag(to, 'ended')).map(({ event }) => event)
+  const ways = commands.filter((event) => leadsOn.includes(event))
   const unless = ways.length > 0 ? `, unless someone ${ways.map((event) => `${event}s it`).join(' or ')}` : ''
   return { at: null, when: `never${unless}`, sentence: `It never runs again${unless}.` }
 }

@@ -1,3 +1,4 @@
+import { snakeCase } from '../../job/fields.ts'
 import { type EventCause, whoOf } from '../../machines/cause.ts'
 import { hasTag } from '../../machines/edges.ts'
 import { type Command, commandFacts, isCommand } from '../../machines/events.ts'
@@ -53,6 +54,7 @@ const clauses: Readonly<
   Record<Exclude<EventType, Command>, (event: HistoryEvent, facts: Facts, ago: string) => string>
 > = {
   enqueue: (event, facts, ago) => `${whoOf(event)} enqueued it ${ago}${withDelay(event, facts)}`,
+  amend: (event, _facts, ago) => `${whoOf(event)} changed ${sayChanges(event)} ${ago}`,
   due: (event, facts, ago) =>
     `its time came ${ago}${withDelay(event, facts)}${hasFailed(event, facts, 1) ? afterFailure(facts) : ''}`,
   lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,
@@ -86,6 +88,15 @@ function commanded(command: Command, event: HistoryEvent, facts: Facts, ago: str
       ? afterFailure(facts)
       : ''
   return `${whoOf(event)} ${commandFacts(command).done} it ${ago}${circumstance}`
+}
+
+/** `its payload, and its priority from 0 to 5`. */
+function sayChanges({ changes = {} }: HistoryEvent): string {
+  const said = Object.entries(changes).map(([name, change]) => {
+    const shown = (value: number) => (name === 'runAt' ? instant(value) : `${value}`)
+    return change === true ? `its ${name}` : `its ${snakeCase(name)} from ${shown(change.from)} to ${shown(change.to)}`
+  })
+  return said.length === 0 ? 'it' : said.join(' and ')
 }
 
 /** What else is known about it. */

@@ -18,6 +18,8 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
   switch (event) {
     case 'enqueue':
       return []
+    case 'amend':
+      return [...draining(facts), ...uncommitted(facts)]
     case 'due':
       return [...notDue(facts), ...uncommitted(facts)]
     case 'lease':

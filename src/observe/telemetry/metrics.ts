@@ -45,7 +45,7 @@ export function toWaiting(counts: readonly EdgeCount[]): { readonly ready: numbe
   const isReady = (state: JobState | null) => state !== null && hasTag(state, 'ready')
   return {
     ready: countEdges(counts, ({ to }) => isReady(to)) - countEdges(counts, ({ from }) => hasTag(from, 'ready')),
-    arrived: countEdges(counts, ({ event, to }) => isReady(to) && !isCommand(event)),
+    arrived: countEdges(counts, ({ from, event, to }) => isReady(to) && !hasTag(from, 'ready') && !isCommand(event)),
   }
 }
 

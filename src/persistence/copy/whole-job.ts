@@ -4,6 +4,7 @@ import { causes } from '../../machines/cause.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../machines/replay.ts'
 import { unreadableColumns } from '../valid-rows.ts'
 import { Checks } from '../verify-checks.ts'
+import { changesIn } from '../versions.ts'
 
 /** The columns of `jobs` that both stores have; those of a lease's holder and of its end are each store's own. */
 export const rowNames = [
@@ -43,6 +44,16 @@ export interface CopiedEvent extends ReplayEvent {
   readonly cause: string | null
 }
 
+/** What a job was until its transition `seq`; null: that did not change. */
+interface Version {
+  readonly seq: number
+  readonly priority: number | null
+  readonly maxAttempts: number | null
+  readonly payload: string | null
+}
+
+export const versionColumns = 'seq, priority, max_attempts AS "maxAttempts", payload'
+
 const traceNames = ['traceparent', 'tracestate', 'lastAttempt'] as const
 type Trace = Readonly<Record<(typeof traceNames)[number], string | null>>
 
@@ -60,6 +71,8 @@ export interface WholeJob {
   readonly progress: Named<(typeof progressNames)[number]> | null
   /** Its log, oldest first. */
   readonly lines: readonly Named<(typeof lineNames)[number]>[]
+  /** What it was before it was changed, oldest first. */
+  readonly versions: readonly Version[]
   /** Oldest first; those after a `seq` that the reader has named. */
   readonly events: readonly CopiedEvent[]
 }
@@ -68,17 +81,20 @@ export interface WholeJob {
 export type KnownRow = Row
 
 /** What is wrong with a job, by its own history; null if nothing is. `known`: the row to which the transitions before `events` lead. */
-export function problemOf({ row, payload, events }: WholeJob, known: KnownRow | undefined): string | null {
+export function problemOf({ row, payload, versions, events }: WholeJob, known: KnownRow | undefined): string | null {
   const unreadable = unreadableColumns({ ...row, error: null })
   if (unreadable) return unreadable
   const faults: string[] = []
-  let end: ReplayState = known ?? initialJob
+  const payloads = (seq: number) => versions.filter((each) => each.payload !== null && each.seq <= seq).length
+  const first = versions.find(({ maxAttempts }) => maxAttempts !== null)?.maxAttempts ?? row.maxAttempts
+  let end: ReplayState = known ? { ...known, payloads: payloads(known.seq) } : initialJob(first)
   for (const event of events) {
     if (!isCause(event.cause)) faults.push(`seq ${event.seq} has a cause that cannot be read`)
-    end = replay(end, event, row.maxAttempts, (fault) => faults.push(fault))
+    end = replay(end, { ...event, ...changesIn(event.cause) }, (fault) => faults.push(fault))
   }
   const checks = new Checks()
-  checks.checkRow({ ...row, payloadIsValid: payload === null ? null : isJson(payload) }, end)
+  const isValid = payload === null ? null : isJson(payload)
+  checks.checkRow({ ...row, payloads: payloads(row.seq), payloadIsValid: isValid }, end)
   return [...faults, ...checks.report().violations.map(({ message }) => message)][0] ?? null
 }
 
@@ -88,6 +104,8 @@ export function differenceOf(one: WholeJob, other: WholeJob): string | null {
   const name = rowNames.find((name) => name !== 'parked' && one.row[name] !== other.row[name])
   if (name) return `${snakeCase(name)} is ${one.row[name]} here and ${other.row[name]} there`
   if (one.payload !== other.payload) return 'the payloads differ'
+  if (JSON.stringify(one.versions.map(Object.values)) !== JSON.stringify(other.versions.map(Object.values)))
+    return 'the earlier payloads differ'
   if (traceNames.some((name) => (one.trace?.[name] ?? null) !== (other.trace?.[name] ?? null)))
     return 'the traces differ'
   if (progressNames.some((name) => one.progress?.[name] !== other.progress?.[name])) return 'the progress differs'

@@ -5,6 +5,7 @@ import { isSuspect } from '../sql/conditions.ts'
 import { jobTables } from '../sql/job-tables.ts'
 import { after, stateHasTag, stored } from '../sql/transitions.ts'
 import { retention } from '../store.ts'
+import { amendFunction } from './amend.ts'
 import { firstEventOf } from './event-order.ts'
 import { pickFunction } from './pick.ts'
 import { beginEpochFunction, timelineSql } from './server-change.ts'
@@ -70,6 +71,8 @@ const stepParameters = [
   ['row_errors', 'text[]'],
   ['job_causes', 'text[]'],
   ['attempts', 'text[]'],
+  ['given_changes', 'jsonb[]'],
+  ['requeue', 'boolean[]'],
   ['limits', 'integer[]'],
   ['starts', 'boolean[]'],
   ['handled', 'text[]'],
@@ -88,6 +91,7 @@ export const traceSql = `(SELECT jsonb_build_object('traceparent', traceparent, 
 const take = hashed('take', takeFunction)
 const pick = hashed('pick', pickFunction)
 const report = hashed('report', reportFunction)
+const amend = hashed('amend', (name) => amendFunction(name, take.name))
 const step = hashed('step', stepFunction)
 const retain = hashed('retain', retainFunction)
 const beginEpoch = hashed('begin_epoch', beginEpochFunction)
@@ -103,6 +107,7 @@ export const serverFunctions: readonly ServerFunction[] = [
   take,
   pick,
   report,
+  amend,
   step,
   retain,
   beginEpoch,
@@ -184,8 +189,12 @@ BEGIN
   END IF;
   FOR _s IN 1..coalesce(cardinality(_changes), 0) LOOP
     _until := _change_ends[_s];
-    SELECT taken._n, taken._moved INTO _n, _got FROM ${take.name}(_changes[_s], _now, _node, _writer, _first_event, _crashed[_s], _change_causes[_s], _only_in[_s],
-      _job_ids[_from:_until], _tokens[_from:_until], _retry_delays[_from:_until], _errors[_from:_until], _row_errors[_from:_until], _job_causes[_from:_until], _n) AS taken;
+    IF _given_changes[_s] IS NULL THEN
+      SELECT taken._n, taken._moved INTO _n, _got FROM ${take.name}(_changes[_s], _now, _node, _writer, _first_event, _crashed[_s], _change_causes[_s], _only_in[_s],
+        _job_ids[_from:_until], _tokens[_from:_until], _retry_delays[_from:_until], _errors[_from:_until], _row_errors[_from:_until], _job_causes[_from:_until], _n) AS taken;
+    ELSE
+      SELECT amended._n, amended._moved INTO _n, _got FROM ${amend.name}(_job_ids[_from], _given_changes[_s], _requeue[_s], _now, _node, _writer, _first_event, _change_causes[_s], _n) AS amended;
+    END IF;
     _moved := _moved || jsonb_build_array(CASE WHEN cardinality(_got) = _until - _from + 1 THEN NULL ELSE to_jsonb(coalesce(_got, '{}')) END);
     IF _attempts IS NOT NULL THEN
       INSERT INTO job_traces (job_id, last_attempt)

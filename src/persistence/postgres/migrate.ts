@@ -9,13 +9,23 @@ import { sql as version4 } from './migrations/0004.ts'
 import { sql as version5 } from './migrations/0005.ts'
 import { sql as version6 } from './migrations/0006.ts'
 import { sql as version7 } from './migrations/0007.ts'
+import { sql as version8 } from './migrations/0008.ts'
 import { assertRights, isOfRights, toRightsError } from './rights.ts'
 
 /**
  * The schema, version by version. Each is the text that databases out there were made by, and never changes again: tests hold its hash.
  * What the machine decides of the newest schema is held against it by a test, which asks for the next version when they differ.
  */
-export const migrations: readonly string[] = [version1, version2, version3, version4, version5, version6, version7]
+export const migrations: readonly string[] = [
+  version1,
+  version2,
+  version3,
+  version4,
+  version5,
+  version6,
+  version7,
+  version8,
+]
 
 /** The oldest server whose functions are used, as `server_version_num` has it. */
 const oldestServer = 130_000

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { UnavailableError } from '../../errors.ts'
 import { edgesOn, eventsFrom, hasTag } from '../../machines/edges.ts'
-import type { JobState } from '../../machines/job.ts'
+import type { EventType, JobState } from '../../machines/job.ts'
 import { rateMs } from '../../machines/prefetch.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { CommitMeter } from '../commit-meter.ts'
@@ -9,10 +9,12 @@ import { LoopBeat, noStalls } from '../loop-beat.ts'
 import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
 import { takesKeysBack } from '../sql/unique-keys.ts'
 import type {
+  AmendResult,
   BackupReport,
   Command,
   CommandResult,
   EnqueueResult,
+  JobRow,
   Lease,
   LeasedJob,
   LeaseEvent,
@@ -75,6 +77,8 @@ const lookMs = 500
 const openLookMs = 2_000
 const retainStepMs = 20
 const mergeCountsMs = 1_000
+/** How often a change of a job is tried that was refused, though its state allows it by then. */
+const amendTriesMax = 3
 
 export interface PostgresStoreOptions extends PostgresOptions {
   /** A server; null for a producer. */
@@ -329,9 +333,32 @@ export class PostgresStore implements Store {
     const job = await this.#reader.find(id)
     if (!job) return { outcome: 'unknown' }
     if (moved !== undefined) return { outcome: 'done', job }
-    const needsKey = takesKeysBack(command) && eventsFrom(job.state).includes(command)
+    return this.#refusal(command, job)
+  }
+
+  async #refusal(event: EventType, { id, state }: JobRow): Promise<Extract<CommandResult, { outcome: 'refused' }>> {
+    const needsKey = takesKeysBack(event) && eventsFrom(state).includes(event)
     const holder = needsKey ? await this.#reads.one<{ id: number }>(holderOfSql, { id }) : undefined
-    return { outcome: 'refused', state: job.state, holder: holder?.id }
+    return { outcome: 'refused', state, holder: holder?.id }
+  }
+
+  async amend(id: number, given: string, cause: string | null = null, requeue = false): Promise<AmendResult> {
+    for (let tries = 1; ; tries++) {
+      const jobs = [{ id }]
+      const isId = Number.isSafeInteger(id)
+      const [moved] = isId ? await this.#commits.change([{ event: 'amend', jobs, cause, given, requeue }]) : [[]]
+      const job = isId ? await this.#reader.find(id) : undefined
+      if (!job) return { outcome: 'unknown' }
+      if (moved === null) return { outcome: 'done', job }
+      const event = requeue ? 'requeue' : 'amend'
+      const { attempt } = job
+      const isAllowed = eventsFrom(job.state).includes(event)
+      if (isAllowed && attempt >= (JSON.parse(given).maxAttempts ?? Number.POSITIVE_INFINITY) && !requeue)
+        return { outcome: 'spent', attempt }
+      const refusal = await this.#refusal(event, job)
+      // If it is allowed, it has come back since it was refused.
+      if (!isAllowed || refusal.holder !== undefined || tries === amendTriesMax) return refusal
+    }
   }
 
   async command(
@@ -358,6 +385,7 @@ export class PostgresStore implements Store {
   find: Store['find'] = (id) => this.#reader.find(id)
   list: Store['list'] = (filter, signal) => this.#reader.list(filter, signal)
   matching: Store['matching'] = (filter) => this.#reader.matching(filter)
+  payloadAt: Store['payloadAt'] = (id, at) => this.#reader.payloadAt(id, at)
   history: Store['history'] = (id, page) => this.#reader.history(id, page)
   log: Store['log'] = (id, page) => this.#reader.log(id, page)
   progressSince: Store['progressSince'] = (at) => this.#reader.progressSince(at)

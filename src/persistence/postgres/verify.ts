@@ -8,6 +8,7 @@ import { uniqueKeyViolations } from '../sql/unique-keys.ts'
 import type { EdgeCount, VerifyReport } from '../store.ts'
 import { unreadableColumns } from '../valid-rows.ts'
 import { type CheckedRow, Checks } from '../verify-checks.ts'
+import { changesIn, firstMaxAttempts, keptPayloads } from '../versions.ts'
 import { isJson } from './is-json.ts'
 import { migrations } from './migrate.ts'
 import type { Query, Reads } from './reads.ts'
@@ -18,7 +19,12 @@ const pageEvents = 10_000
 /** Faults of one kind that are told. */
 const toldMax = 100
 
-type Row = Omit<CheckedRow, 'payloadIsValid'> & { readonly nodeId: number | null; readonly payload: string | null }
+type Row = Omit<CheckedRow, 'payloadIsValid'> & {
+  readonly nodeId: number | null
+  readonly payload: string | null
+  /** As it was enqueued. */
+  readonly firstMaxAttempts: number
+}
 type Event = ReplayEvent & { readonly jobId: number; readonly cause: string | null }
 
 /**
@@ -51,16 +57,14 @@ async function checkJobs(query: Query, after: number): Promise<{ checks: Checks;
   const rows = await query<Row>(rowsSql, { after })
   const last = rows.at(-1)?.id
   if (last === undefined) return { checks, last: Number.MAX_SAFE_INTEGER }
-  const ends = new Map<number, ReplayState>(rows.map(({ id }) => [id, initialJob]))
-  const maxAttempts = new Map(rows.map(({ id, maxAttempts }) => [id, maxAttempts]))
+  const ends = new Map(rows.map(({ id, firstMaxAttempts }) => [id, initialJob(firstMaxAttempts)]))
   for (
     let page: Event[] = [], from = { id: after + 1, seq: 0 };
     ;
     from = { id: page.at(-1)!.jobId, seq: page.at(-1)!.seq }
   ) {
     page = await query<Event>(eventsSql, { from: from.id, seq: from.seq, last })
-    for (const event of page)
-      ends.set(event.jobId, replayOne(checks, event, ends.get(event.jobId), maxAttempts.get(event.jobId) ?? 0))
+    for (const event of page) ends.set(event.jobId, replayOne(checks, event, ends.get(event.jobId)))
     if (page.length < pageEvents) break
   }
   for (const row of rows) {
@@ -73,13 +77,13 @@ async function checkJobs(query: Query, after: number): Promise<{ checks: Checks;
   return { checks, last }
 }
 
-function replayOne(checks: Checks, event: Event, job: ReplayState | undefined, maxAttempts: number): ReplayState {
+function replayOne(checks: Checks, event: Event, job: ReplayState | undefined): ReplayState {
   const { jobId, cause, seq } = event
   checks.events++
   if (!isCause(cause)) checks.tell('I3', jobId, `seq ${seq} has a cause that nothing is`)
-  if (job) return replay(job, event, maxAttempts, (fault) => checks.tell('I3', jobId, fault))
+  if (job) return replay(job, { ...event, ...changesIn(cause) }, (fault) => checks.tell('I3', jobId, fault))
   if (seq === 1) checks.tell('I2', jobId, 'there is a history of this job, but no job')
-  return initialJob
+  return initialJob(0)
 }
 
 /** In text that no check guards, there may be anything. */
@@ -108,7 +112,7 @@ async function checkCounts(query: Query): Promise<Checks> {
 }
 
 const rowsSql = `
-  SELECT ${jobColumns}, seq, lease_token AS "leaseToken", node_id AS "nodeId"
+  SELECT ${jobColumns}, ${firstMaxAttempts} AS "firstMaxAttempts", ${keptPayloads} AS payloads, seq, lease_token AS "leaseToken", node_id AS "nodeId"
   FROM jobs WHERE id > :after ORDER BY id LIMIT ${chunkJobs}`
 
 const eventsSql = `

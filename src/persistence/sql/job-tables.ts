@@ -7,6 +7,7 @@ interface Orphan {
 /** The tables, in both stores, that have what belongs to one job, by its `job_id`; its history apart. A job takes its rows along when it is removed. */
 export const jobTables: readonly (readonly [table: string, orphan: Orphan])[] = [
   ['job_payloads', { invariant: 'I2', message: 'there is a payload of this job, but no job' }],
+  ['job_versions', { invariant: 'I2', message: 'there is an earlier payload of this job, but no job' }],
   ['job_traces', { invariant: 'I2', message: 'there is a trace of this job, but no job' }],
   ['job_progress', { invariant: 'I2', message: 'there is progress of this job, but no job' }],
   ['job_logs', { invariant: 'I2', message: 'there is a log of this job, but no job' }],

@@ -63,6 +63,16 @@ export function takes(event: EventType, { state } = stored): string {
 }
 
 /**
+ * The same for many jobs that nobody has named, nor their state: an event that stops jobs is not for those that have ended, whose errors
+ * somebody may still want to see.
+ */
+export function bulkTakes(event: EventType): string {
+  const froms = edgesOn(event).map(({ from }) => from)
+  const live = froms.filter((from) => !hasTag(from, 'ended'))
+  return stateIsOneOf([...new Set(live.length === 0 ? froms : live)])
+}
+
+/**
  * The job after `event`; only meaningful if `takes(event, job)`. `delay`: the ms until an attempt that is to run again may do so. If an
  * expression is the same as in `job`, the column keeps its value.
  */

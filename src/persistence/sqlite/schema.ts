@@ -9,6 +9,7 @@ import { sql as version8 } from './migrations/0008.ts'
 import { sql as version9 } from './migrations/0009.ts'
 import { sql as version10 } from './migrations/0010.ts'
 import { sql as version11 } from './migrations/0011.ts'
+import { sql as version12 } from './migrations/0012.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -43,4 +44,5 @@ export const migrations: readonly string[] = [
   version9,
   version10,
   version11,
+  version12,
 ]

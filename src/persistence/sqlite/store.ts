@@ -16,6 +16,7 @@ import { LoopBeat, noStalls } from '../loop-beat.ts'
 import { reportsOf } from '../reports.ts'
 import { intoSets } from '../sql/ranges.ts'
 import type {
+  AmendResult,
   BackupReport,
   Command,
   CommandResult,
@@ -230,6 +231,10 @@ export class SqliteStore extends FileReads implements Store {
 
   send(command: Command, id: number, cause: string | null = null): Promise<CommandResult> {
     return this.#request({ op: 'send', command, id, cause })
+  }
+
+  amend(id: number, changes: string, cause: string | null = null, requeue: boolean = false): Promise<AmendResult> {
+    return this.#request({ op: 'amend', id, changes, cause, requeue })
   }
 
   command(command: Command, ids: readonly number[], state?: JobState, cause: string | null = null): Promise<number[]> {

@@ -45,8 +45,8 @@ export function testCommands(open: Open): void {
       const requeued = await opened.store.command('requeue', [...all].reverse())
 
       const inStates = (...states: JobState[]) => states.map((state) => jobs.get(state)!).sort((a, b) => a - b)
-      expect(cancelled).toEqual(inStates('scheduled', 'queued', 'leased', 'running', 'retrying'))
-      expect(requeued).toEqual([...cancelled, ...inStates('dead', 'cancelled')].sort((a, b) => a - b))
+      expect(cancelled).toEqual(inStates('scheduled', 'queued', 'leased', 'running', 'retrying', 'dead'))
+      expect(requeued).toEqual([...cancelled, ...inStates('cancelled')].sort((a, b) => a - b))
       expect(await countIn(opened.store, 'queued')).toBe(7)
       expect((await opened.store.find(jobs.get('succeeded')!))?.state).toBe('succeeded')
       for (const id of all) {
@@ -126,6 +126,7 @@ export function testCommands(open: Open): void {
       expect([...first.ids, ...second.ids]).toEqual(states.map((state) => jobs.get(state)!).sort((a, b) => b - a))
       expect([first.from, second.next]).toEqual([last + 1, null])
       expect((await store.matching({ command: 'requeue', limit: 9 })).ids).toHaveLength(2)
+      expect((await store.matching({ command: 'cancel', state: 'dead', limit: 9 })).ids).toEqual([jobs.get('dead')])
       expect((await store.matching({ command: 'requeue', state: 'dead', limit: 9 })).ids).toEqual([jobs.get('dead')])
       expect((await store.matching({ command: 'requeue', state: 'queued', limit: 9 })).ids).toEqual([])
       expect(await store.matching({ command: 'cancel', before: 1, limit: 9 })).toEqual({

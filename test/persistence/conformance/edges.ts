@@ -6,7 +6,7 @@ import type { LeasedJob, LeaseEvent } from '../../../src/persistence/store.ts'
 import { allEvents } from '../../support/events.ts'
 import { leaseMs } from '../../support/store.ts'
 import { cleanUp } from '../../support/temp.ts'
-import { bringTo, leaseOf, type Node, type Open } from './helpers.ts'
+import { amend, bringTo, leaseOf, type Node, type Open } from './helpers.ts'
 
 /** Each event in each state. */
 export function testEdges(open: Open): void {
@@ -22,7 +22,7 @@ export function testEdges(open: Open): void {
       for (const maxAttempts of from === 'retrying' ? [2, 3] : [1, 2, 3]) {
         const attempt = attemptIn(from)
         const to = findEdge(from, event, { attempt, maxAttempts, crashes: 0 })?.to
-        const name = isCrash(event) ? 'a crash' : event.type
+        const name = isCrash(event) ? 'a crash' : event.type === 'amend' && event.delayed ? 'a delay' : event.type
         const behaviour = to ? `becomes ${to} on ${name}` : `ignores ${name}`
         test(`${behaviour}, attempt ${attempt} of ${maxAttempts}`, async () => {
           const job = await bringTo(opened, from, maxAttempts)
@@ -61,6 +61,10 @@ async function send(node: Node, job: LeasedJob, event: JobEvent): Promise<Node> 
 }
 
 async function sendTo({ store, clock }: Node, job: LeasedJob, event: JobEvent): Promise<void> {
+  if (event.type === 'amend') {
+    await amend(store, job.id, { priority: 99, delayMs: event.delayed ? 1e9 : 0 })
+    return
+  }
   if (isCommand(event.type)) {
     await store.send(event.type, job.id)
     return

@@ -76,6 +76,10 @@ export async function settle(store: Store, job: LeasedJob, ...events: LeaseEvent
   for (const event of events) expect(await store.apply([{ ...leaseOf(job), event }])).toEqual([])
 }
 
+export function amend(store: Store, id: number, changes: object, cause?: string | null, requeue?: boolean) {
+  return store.amend(id, JSON.stringify(changes), cause, requeue)
+}
+
 export function leaseOf({ id, leaseToken }: LeasedJob) {
   return { id, leaseToken }
 }

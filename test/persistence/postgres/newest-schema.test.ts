@@ -19,5 +19,6 @@ test('no version ever changes', () => {
     '690d2e9ab328ae7b',
     '4e158e1666961aa7',
     'bffa1d75fc85e4d7',
+    'fb10de78e255d072',
   ])
 })

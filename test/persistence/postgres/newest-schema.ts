@@ -148,9 +148,9 @@ export const newestSchema = `
 
   CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, state, seq ON jobs FOR EACH ROW
   WHEN (NOT (NEW.id = OLD.id AND (
-    (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))}))
-    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIs(endsOf(claim))})))))
-  ${refuse('no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each')};
+    (NEW.seq = OLD.seq + 1 AND ((OLD.state = 'scheduled' AND (NEW.state = 'queued' OR NEW.state = 'cancelled')) OR (OLD.state = 'queued' AND (NEW.state = 'cancelled' OR NEW.state = 'leased')) OR (OLD.state = 'leased' AND (NEW.state = 'cancelled' OR NEW.state = 'running' OR NEW.state = 'queued')) OR (OLD.state = 'running' AND (NEW.state = 'cancelled' OR NEW.state = 'queued' OR NEW.state = 'retrying' OR NEW.state = 'dead' OR NEW.state = 'succeeded' OR NEW.state = 'scheduled')) OR (OLD.state = 'retrying' AND (NEW.state = 'queued' OR NEW.state = 'cancelled')) OR (OLD.state = 'dead' AND (NEW.state = 'queued')) OR (OLD.state = 'cancelled' AND (NEW.state = 'queued'))))
+    OR (NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running')))))))
+  EXECUTE FUNCTION refuse('no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
 
   CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs FOR EACH ROW
   WHEN (NOT ${stateHasTag('expendable', 'OLD.state')})
@@ -166,7 +166,7 @@ export const newestSchema = `
   ${refuse('the history of a job goes only after its job')};
 
   CREATE TRIGGER job_payloads_are_final BEFORE UPDATE ON job_payloads FOR EACH ROW
-  ${refuse('a payload is not rewritten')};
+  EXECUTE FUNCTION refuse('a payload is not rewritten');
   CREATE TRIGGER job_payloads_stay BEFORE DELETE ON job_payloads FOR EACH ROW
   EXECUTE FUNCTION refuse_while_job_stays('a payload goes only after its job');
   CREATE TRIGGER job_payloads_are_not_emptied BEFORE TRUNCATE ON job_payloads FOR EACH STATEMENT
@@ -263,4 +263,45 @@ export const newestSchema = `
     CONSTRAINT unique_jobs_places CHECK (place = 1 OR place = 2)
   );
   CREATE UNIQUE INDEX unique_jobs_place ON unique_jobs (type, unique_key, place) WHERE place IS NOT NULL;
+  
+
+  -- What a job was until its transition seq changed it; null: that did not change.
+  CREATE TABLE job_versions (
+    job_id bigint NOT NULL,
+    seq integer NOT NULL,
+    priority integer,
+    max_attempts integer,
+    payload text,
+    CONSTRAINT job_versions_seq PRIMARY KEY (job_id, seq),
+    CONSTRAINT job_versions_content CHECK (priority IS NOT NULL OR max_attempts IS NOT NULL OR payload IS NOT NULL)
+  );
+
+  CREATE TRIGGER job_versions_are_final BEFORE UPDATE ON job_versions FOR EACH ROW
+  EXECUTE FUNCTION refuse('history is not rewritten');
+  CREATE TRIGGER job_versions_stay BEFORE DELETE ON job_versions FOR EACH ROW
+  EXECUTE FUNCTION refuse_while_job_stays('an earlier payload goes only after its job');
+  CREATE TRIGGER job_versions_are_not_emptied BEFORE TRUNCATE ON job_versions FOR EACH STATEMENT
+  EXECUTE FUNCTION refuse('an earlier payload goes only after its job');
+
+  CREATE FUNCTION refuse_unless_kept() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+  BEGIN
+    IF NEW.job_id <> OLD.job_id OR NOT EXISTS (
+      SELECT 1 FROM job_versions WHERE job_versions.job_id = OLD.job_id AND job_versions.payload = OLD.payload
+    ) THEN
+      RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'jobmachine: ' || TG_ARGV[0];
+    END IF;
+    RETURN NEW;
+  END
+  $$;
+
+  DROP TRIGGER job_payloads_are_final ON job_payloads;
+  CREATE TRIGGER job_payloads_are_final BEFORE UPDATE ON job_payloads FOR EACH ROW
+  EXECUTE FUNCTION refuse_unless_kept('a payload is not rewritten before it is kept in job_versions');
+
+  DROP TRIGGER jobs_take_edges ON jobs;
+  CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, state, seq ON jobs FOR EACH ROW
+  WHEN (NOT (NEW.id = OLD.id AND (
+    (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))}))
+    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIs(endsOf(claim))})))))
+  ${refuse('no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each')};
   `

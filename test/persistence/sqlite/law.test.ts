@@ -52,7 +52,8 @@ describe.each(jobStates)('a manual UPDATE that moves a %s job', (from) => {
     const path = await fileWithJobIn(from)
     for (const to of jobStates) {
       const refused = refusal(path, `BEGIN; UPDATE jobs SET seq = seq + 1, ${columnsOf(to)}; ROLLBACK`)
-      const isEdge = edges.some((edge) => edge.from === from && edge.to === to)
+      // Without its event a job that stays in its state has taken none.
+      const isEdge = edges.some((edge) => edge.from === from && edge.to === to && to !== from)
       expect([to, refused]).toEqual([to, isEdge ? null : 'SQLITE_CONSTRAINT_TRIGGER'])
     }
   })
@@ -82,6 +83,18 @@ test.each([
   ['another id, called _rowid_', 'UPDATE jobs SET _rowid_ = 77'],
   ['another id with a legal step', `UPDATE jobs SET id = 77, seq = seq + 1, ${columnsOf('cancelled')}`],
   ['a payload', `UPDATE job_payloads SET payload = '2'`],
+  [
+    'a payload of which another was kept',
+    `INSERT INTO job_versions (job_id, seq, payload) VALUES (1, 6, '3'); UPDATE job_payloads SET payload = '2'`,
+  ],
+  [
+    'an earlier payload',
+    `INSERT INTO job_versions (job_id, seq, payload) VALUES (1, 6, '3'); UPDATE job_versions SET payload = '2'`,
+  ],
+  [
+    'an earlier payload, to nowhere',
+    `INSERT INTO job_versions (job_id, seq, payload) VALUES (1, 6, '3'); DELETE FROM job_versions`,
+  ],
   ['a payload, to nowhere', 'DELETE FROM job_payloads'],
   ['the trace of a job', `UPDATE job_traces SET traceparent = NULL`],
   ['the trace of a job, to nowhere', 'DELETE FROM job_traces'],

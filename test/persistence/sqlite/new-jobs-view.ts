@@ -132,6 +132,10 @@ const timeoutMs = 'CAST(NEW.timeout_ms AS INTEGER)'
 /** What a request with the same key must share besides what the job's columns say. */
 const content = `'sql ' || coalesce(${runAt}, '') || ' ' || coalesce(${delayMs}, '')`
 
+/** What a job was when it was enqueued: it may have been changed since. */
+const asEnqueued = (column: string) => `coalesce((SELECT earlier.${column} FROM job_versions AS earlier
+        WHERE earlier.job_id = jobs.id AND earlier.${column} IS NOT NULL ORDER BY earlier.seq LIMIT 1), ${column})`
+
 const newestEvent = '(SELECT id FROM event_runs ORDER BY id DESC LIMIT 1)'
 const now = msOf("'now'")
 const runAtAfter = (instant: string) => `max(${instant}, coalesce(${runAt}, ${instant} + ${delayMs}, ${instant}))`
@@ -151,8 +155,8 @@ export const newJobsView = `
       ${refusals.join('\n      ')}
     END;
 
-    SELECT iif(type = NEW.type AND queue = ${queue} AND priority = ${priority} AND max_attempts = ${maxAttempts}
-        AND timeout_ms IS ${timeoutMs} AND payload = json(NEW.payload) AND content = ${content},
+    SELECT iif(type = NEW.type AND queue = ${queue} AND ${asEnqueued('priority')} = ${priority} AND ${asEnqueued('max_attempts')} = ${maxAttempts}
+        AND timeout_ms IS ${timeoutMs} AND ${asEnqueued('payload')} = json(NEW.payload) AND content = ${content},
       RAISE(IGNORE), RAISE(ABORT, 'jobmachine: idempotency_key was used before, with other content; send the same again, or use another key'))
     FROM jobs LEFT JOIN job_payloads ON job_id = id WHERE idempotency_key = NEW.idempotency_key;
 

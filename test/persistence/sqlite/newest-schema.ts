@@ -50,6 +50,27 @@ export const newestSchema = `
     payload TEXT NOT NULL
   );
 
+  CREATE TABLE job_versions (
+    job_id INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    priority INTEGER,
+    max_attempts INTEGER,
+    payload TEXT,
+    PRIMARY KEY (job_id, seq),
+    CHECK (priority IS NOT NULL OR max_attempts IS NOT NULL OR payload IS NOT NULL)
+  );
+
+  CREATE TRIGGER job_versions_are_final BEFORE UPDATE ON job_versions
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: history is not rewritten');
+  END;
+
+  CREATE TRIGGER job_versions_stay BEFORE DELETE ON job_versions
+  WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id)
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: an earlier payload goes only after its job');
+  END;
+
   CREATE TABLE job_traces (
     job_id INTEGER PRIMARY KEY,
     traceparent TEXT CHECK (length(traceparent) = 55),
@@ -125,7 +146,8 @@ export const newestSchema = `
 
   CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, rowid, oid, _rowid_, state, seq ON jobs
   WHEN NOT (NEW.id = OLD.id AND (
-    (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))}))
+    (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))})
+      AND (NEW.state <> OLD.state OR (SELECT event = 'amend' AND seq = NEW.seq FROM event_runs WHERE id = NEW.last_event_id) IS TRUE))
     OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIs(endsOf(claim))}))))
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
@@ -168,8 +190,10 @@ export const newestSchema = `
   END;
 
   CREATE TRIGGER job_payloads_are_final BEFORE UPDATE ON job_payloads
+  WHEN NOT (NEW.job_id = OLD.job_id
+    AND EXISTS (SELECT 1 FROM job_versions WHERE job_versions.job_id = OLD.job_id AND job_versions.payload = OLD.payload))
   BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: a payload is not rewritten');
+    SELECT RAISE(ABORT, 'jobmachine: a payload is not rewritten before it is kept in job_versions');
   END;
 
   CREATE TRIGGER job_payloads_stay BEFORE DELETE ON job_payloads

@@ -73,6 +73,49 @@ describe('verify', () => {
     })
   })
 
+  describe('of a job that was amended', () => {
+    async function amended(): Promise<string> {
+      const { store, path } = await openStore()
+      await store.enqueue([aJob({ payload: '1', priority: 1, maxAttempts: 2 })])
+      await store.amend(1, '{"payload":"2","priority":5,"maxAttempts":9}')
+      await store.amend(1, '{"payload":"3","delayMs":60000}')
+      await store.close()
+      return path
+    }
+
+    test('finds no fault', async () => {
+      expect(verifyFile(await amended()).violations).toEqual([])
+    })
+
+    test.each([
+      [
+        'an earlier payload that is gone',
+        'DELETE FROM job_versions WHERE seq = 3',
+        'payloads 1, its history leads to 2',
+      ],
+      ['a priority that no event set', 'UPDATE jobs SET priority = 7', 'priority 7, its history leads to 5'],
+      ['a run_at that no event set', 'UPDATE jobs SET run_at = 7', 'runAt 7, its history leads to'],
+      ['attempts that no event set', 'UPDATE jobs SET max_attempts = 7', 'maxAttempts 7, its history leads to 9'],
+      [
+        'changes that do not follow each other',
+        `UPDATE event_runs SET cause = json_set(cause, '$.changes.priority', json('{"from":7,"to":8}')) WHERE seq = 3`,
+        'seq 3 changed priority from 7, and it was 5',
+      ],
+      [
+        'an amend that does not say what it changed',
+        `UPDATE event_runs SET cause = NULL WHERE seq = 2`,
+        'seq 2 changed something, and does not say what',
+      ],
+      ['an earlier payload of no job', 'UPDATE job_versions SET job_id = 9 WHERE seq = 3', 'of this job, but no job'],
+    ])('reports %s', async (_, sql, message) => {
+      const path = await amended()
+
+      tamper(path, sql)
+
+      expect(verifyFile(path).violations.map((found) => found.message)).toContainEqual(expect.stringContaining(message))
+    })
+  })
+
   test.each([`'{"cause":"nobody"}'`, `'{}'`, `'http'`, `'{"cause":7}'`, `''`])(
     'reports an event whose cause does not exist: %s',
     async (cause) => {

@@ -5,6 +5,7 @@ import {
   lineNames,
   progressNames,
   rowColumns,
+  versionColumns,
   type WholeJob,
 } from '../../copy/whole-job.ts'
 
@@ -23,6 +24,10 @@ export async function readJobs(
   const rows = await readRows(client, ids)
   const payloads = await client.query<{ id: number; payload: string }>(
     'SELECT job_id AS id, payload FROM job_payloads WHERE job_id = ANY ($1::bigint[])',
+    [ids],
+  )
+  const versions = await client.query<{ id: number } & WholeJob['versions'][number]>(
+    `SELECT job_id AS id, ${versionColumns} FROM job_versions WHERE job_id = ANY ($1::bigint[]) ORDER BY job_id, seq`,
     [ids],
   )
   const traces = await client.query<{ id: number } & NonNullable<WholeJob['trace']>>(
@@ -46,6 +51,8 @@ export async function readJobs(
   const progressOf = new Map(progress.rows.map((row) => [row.id, row]))
   const linesOf = new Map<number, WholeJob['lines'][number][]>(ids.map((id) => [id, []]))
   for (const line of lines.rows) linesOf.get(line.id)!.push(line)
+  const versionsOf = new Map<number, WholeJob['versions'][number][]>()
+  for (const { id, ...version } of versions.rows) versionsOf.set(id, [...(versionsOf.get(id) ?? []), version])
   const eventsOf = new Map<number, CopiedEvent[]>(ids.map((id) => [id, []]))
   for (const event of events.rows) eventsOf.get(event.jobId)!.push(event)
   return new Map(
@@ -54,6 +61,7 @@ export async function readJobs(
       {
         row,
         payload: payloadOf.get(id) ?? null,
+        versions: versionsOf.get(id) ?? [],
         trace: traceOf.get(id) ?? null,
         progress: progressOf.get(id) ?? null,
         lines: linesOf.get(id)!,

@@ -34,6 +34,14 @@ const payloadColumns: Columns<WholeJob> = {
   payload: ({ payload }) => payload,
 }
 
+const versionColumns: Columns<WholeJob['versions'][number] & { readonly jobId: number }> = {
+  job_id: ({ jobId }) => jobId,
+  seq: ({ seq }) => seq,
+  priority: ({ priority }) => priority,
+  max_attempts: ({ maxAttempts }) => maxAttempts,
+  payload: ({ payload }) => payload,
+}
+
 const traceColumns: Columns<WholeJob> = {
   job_id: ({ row }) => row.id,
   traceparent: ({ trace }) => trace!.traceparent,
@@ -94,6 +102,7 @@ export async function writeJobs(
   await insertRows(client, 'jobs', jobColumns(holder), fresh)
   await insertRows(client, 'job_payloads', payloadColumns, fresh)
   const changed = jobs.filter(({ row }) => known.has(row.id))
+  await writeVersions(client, jobs, changed)
   await takeSteps(
     client,
     changed.map(({ row, events }) => events.map((event) => ({ ...event, id: row.id }))),
@@ -118,6 +127,20 @@ export async function writeReports(client: pg.ClientBase, jobs: readonly WholeJo
   if (lines.length === 0) return
   await client.query('DELETE FROM job_logs WHERE job_id = ANY ($1::bigint[])', [lines.map(({ jobId }) => jobId)])
   await insertRows(client, 'job_logs', lineColumns, lines)
+}
+
+/** A payload is replaced once it is kept. */
+async function writeVersions(client: pg.ClientBase, jobs: readonly WholeJob[], changed: readonly WholeJob[]) {
+  const versions = jobs.flatMap(({ row, versions }) => versions.map((version) => ({ ...version, jobId: row.id })))
+  await insertRows(client, 'job_versions', versionColumns, versions, 'ON CONFLICT (job_id, seq) DO NOTHING')
+  const replaced = changed.filter(({ versions }) => versions.some(({ payload }) => payload !== null))
+  if (replaced.length === 0) return
+  const { source, values } = given(payloadColumns, replaced)
+  await client.query(
+    `UPDATE job_payloads SET payload = given.payload FROM ${source}
+     WHERE job_payloads.job_id = given.job_id AND job_payloads.payload <> given.payload`,
+    values,
+  )
 }
 
 /** The n-th transition of each job, then the next: a statement changes a row once. */

@@ -25,6 +25,7 @@ import type {
   Transition,
   TransitionPage,
 } from '../../store.ts'
+import { payloadAtSql } from '../../versions.ts'
 import type { Reads } from '../reads.ts'
 import type { Horizon } from './horizon.ts'
 import { Walk } from './walk.ts'
@@ -66,6 +67,11 @@ export class Reader {
 
   async progressSince(at: number): Promise<Progress[]> {
     return toProgress(await this.#reads.all<Parameters<typeof toProgress>[0][number]>(progressSql, { since: at }))
+  }
+
+  async payloadAt(id: number, at: number): Promise<string | undefined> {
+    const found = await this.#reads.one<{ text: string | null }>(payloadAtSql, { id, at })
+    return found?.text ?? undefined
   }
 
   async pathOf(id: number, upTo: number): Promise<JobPath | undefined> {

@@ -1,4 +1,4 @@
-import { takes } from '../../sql/transitions.ts'
+import { bulkTakes, takes } from '../../sql/transitions.ts'
 import type { IdPage, ListFilter, MatchFilter } from '../../store.ts'
 import type { Reads } from '../reads.ts'
 
@@ -94,7 +94,8 @@ const has = (column: string) =>
 
 function pageSql(filter: Filter): string {
   const narrowed = conditions.flatMap(([name, condition]) => (filter[name] === undefined ? [] : [condition]))
-  const taken = filter.command ? [takes(filter.command)] : []
+  const { command, state } = filter
+  const taken = command ? [state === undefined ? bulkTakes(command) : takes(command)] : []
   const found =
     filter.text === undefined
       ? []

@@ -18,6 +18,9 @@ export interface Change {
   readonly crashed?: boolean
   /** Only those in that state. */
   readonly onlyIn?: JobState | undefined
+  /** Of an `amend`, which is of one job: JSON text, as `Store.amend` has it; and whether it is requeued first. */
+  readonly given?: string
+  readonly requeue?: boolean
 }
 
 /** How many jobs somebody asks for, and whether they are to be started as well. */
@@ -141,6 +144,8 @@ function ofChanges(changes: Step['changes']): Given {
     row_errors: column(({ error }) => error && JSON.stringify(withoutStack(error))),
     job_causes: jobs.some(({ note }) => note !== undefined) ? arrayText(changes.flatMap(causesOfNotes)) : null,
     attempts: column(({ traceparent }) => traceparent),
+    given_changes: changes.some(({ given }) => given) ? each(({ given }) => given ?? null) : null,
+    requeue: each(({ requeue }) => requeue ?? false),
   }
 }
 

@@ -73,6 +73,10 @@ export class FileReads {
     return this.#read((reader) => reader.progressSince(at))
   }
 
+  payloadAt(id: number, at: number): Promise<string | undefined> {
+    return this.#read((reader) => reader.payloadAt(id, at))
+  }
+
   pathOf(id: number, upTo: number): Promise<JobPath | undefined> {
     return this.#scanner.scan('pathOf', { id, upTo })
   }

@@ -24,6 +24,7 @@ import type {
   ListFilter,
   MatchFilter,
 } from '../../store.ts'
+import { payloadAtSql } from '../../versions.ts'
 import { CensusCounter } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { JobFactsReader } from './job-facts.ts'
@@ -44,6 +45,7 @@ export class Reader {
   readonly #logLines: Database.Statement
   readonly #logEnds: Database.Statement
   readonly #progress: Database.Statement
+  readonly #payloadAt: Database.Statement
   readonly #history: Database.Statement
   readonly #path: Database.Statement
   readonly #transitions: Database.Statement
@@ -62,6 +64,7 @@ export class Reader {
     this.#logLines = db.prepare(logLinesSql)
     this.#logEnds = db.prepare(logEndsSql)
     this.#progress = db.prepare(progressSql)
+    this.#payloadAt = db.prepare(payloadAtSql).pluck()
     this.#history = db.prepare(`
       ${chainFrom(eventAtOrAbove(':after + :limit'), 'chain.seq > :after + 1')}
       SELECT ${eventColumns} FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit`)
@@ -89,6 +92,10 @@ export class Reader {
 
   progressSince(at: number): Progress[] {
     return toProgress(this.#progress.all({ since: at }) as Parameters<typeof toProgress>[0] & unknown[])
+  }
+
+  payloadAt(id: number, at: number): string | undefined {
+    return (this.#payloadAt.get({ id, at }) as string | null) ?? undefined
   }
 
   history(id: number, { after, limit }: { after: number; limit: number }): HistoryEvent[] | undefined {

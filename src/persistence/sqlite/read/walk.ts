@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { takes } from '../../sql/transitions.ts'
+import { bulkTakes, takes } from '../../sql/transitions.ts'
 import type { Command, IdPage, ListFilter, MatchFilter } from '../../store.ts'
 
 /** Ids that one step of the walk covers: some milliseconds of work. */
@@ -131,7 +131,9 @@ export class Walk {
   }
 
   #prepare(kind: keyof typeof sources, command: Command | undefined): Database.Statement {
-    const statement = this.#db.prepare(sources[kind](command ? takes(command) : '1'))
+    const statement = this.#db.prepare(
+      sources[kind](command ? `iif(:state IS NULL, ${bulkTakes(command)}, ${takes(command)})` : '1'),
+    )
     return kind === 'page' ? statement.pluck() : statement
   }
 }

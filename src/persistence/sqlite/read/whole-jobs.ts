@@ -5,6 +5,7 @@ import {
   lineNames,
   progressNames,
   rowColumns,
+  versionColumns,
   type WholeJob,
 } from '../../copy/whole-job.ts'
 import { isHeld } from '../../sql/conditions.ts'
@@ -162,7 +163,8 @@ export class WholeJobs {
         const events = (this.#sql.history.all({ id, after }) as CopiedEvent[]).reverse()
         const trace = (this.#sql.trace.get(id) as WholeJob['trace']) ?? null
         const progress = (this.#sql.progress.get(id) as WholeJob['progress']) ?? null
-        jobs.push({ row, payload, trace, progress, lines, events })
+        const versions = this.#sql.versions.all(id) as WholeJob['versions']
+        jobs.push({ row, payload, versions, trace, progress, lines, events })
       }
       read++
     }
@@ -179,6 +181,7 @@ function prepare(db: Database.Database) {
     idsBetween: db.prepare('SELECT id FROM jobs WHERE id > ? AND id <= ?').pluck(),
     countUpTo: db.prepare('SELECT count(*) FROM jobs WHERE id <= ?').pluck(),
     row: db.prepare(`SELECT ${rowColumns} FROM jobs WHERE id = ?`),
+    versions: db.prepare(`SELECT ${versionColumns} FROM job_versions WHERE job_id = ? ORDER BY seq`),
     payload: db.prepare('SELECT payload FROM job_payloads WHERE job_id = ?').pluck(),
     trace: db.prepare(`SELECT traceparent, tracestate, last_attempt AS "lastAttempt" FROM job_traces WHERE job_id = ?`),
     progress: db.prepare(`SELECT ${progressNames} FROM job_progress WHERE job_id = ?`),

@@ -18,7 +18,7 @@ export const busyTimeoutMs = 2_000
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
 /** Calls that are rejected once nothing can be stored any more. */
-const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'report', 'send', 'command'])
+const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'report', 'send', 'amend', 'command'])
 
 interface Call<Op extends Operation = Operation> {
   readonly id: number
@@ -179,6 +179,10 @@ export class Calls {
           (now) => this.#writer.send(request.command, request.id, now, request.cause),
           ({ outcome }: Answers['send']) => outcome === 'done' && this.#takeAway([request.id]),
         )
+      case 'amend': {
+        const { id, changes, cause, requeue } = request
+        return this.#part(call, (now) => this.#writer.amend(id, changes, now, cause, requeue))
+      }
       case 'command':
         return this.#part(
           call,
@@ -312,5 +316,6 @@ function sizeOf(request: Request): number {
   if (request.op === 'apply') return request.sets.reduce((sum, { ranges }) => sum + countJobs(ranges), 0)
   if (request.op === 'command') return request.ids.length
   if (request.op === 'report') return request.size
+  if (request.op === 'amend') return 2
   return request.op === 'send' ? 1 : 0
 }

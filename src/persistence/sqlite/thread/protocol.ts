@@ -2,7 +2,16 @@ import type { JobState } from '../../../machines/job.ts'
 import type { CommitMeter } from '../../commit-meter.ts'
 import type { Epoch } from '../../epoch.ts'
 import type { EventSet } from '../../sql/ranges.ts'
-import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, Recovered, StoreEvent } from '../../store.ts'
+import type {
+  AmendResult,
+  Command,
+  CommandResult,
+  EnqueueResult,
+  Lease,
+  LeaseEvent,
+  Recovered,
+  StoreEvent,
+} from '../../store.ts'
 import type { Batch } from '../batches.ts'
 import type { FileId } from '../file/held-locks.ts'
 import type { Owner } from '../file/lock.ts'
@@ -22,6 +31,13 @@ export type Request =
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number }
   | { readonly op: 'send'; readonly command: Command; readonly id: number; readonly cause: string | null }
+  | {
+      readonly op: 'amend'
+      readonly id: number
+      readonly changes: string
+      readonly cause: string | null
+      readonly requeue: boolean
+    }
   | {
       readonly op: 'command'
       readonly command: Command
@@ -63,6 +79,7 @@ export interface Answers {
   /** One bounded step: where to continue (`last`; null when done), what it recovered, and `wasStopping` as in `Recovered`. */
   recover: Recovered & { readonly last: number | null }
   send: CommandResult
+  amend: AmendResult
   command: number[]
   sweep: null
   noteStop: null

@@ -7,6 +7,7 @@ import { uniqueKeyViolations } from '../../sql/unique-keys.ts'
 import type { VerifyReport } from '../../store.ts'
 import { unreadableColumns } from '../../valid-rows.ts'
 import { type CheckedRow, Checks, type Taken, violationsMax } from '../../verify-checks.ts'
+import { changesIn, firstMaxAttempts, keptPayloads } from '../../versions.ts'
 import { assertKept, assertNewest } from '../file/accept.ts'
 import { openForReading } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
@@ -27,6 +28,8 @@ const pageEvents = 10_000
 const strayRuns = 10_000
 
 interface Row extends Omit<CheckedRow, 'payloadIsValid'> {
+  /** As it was enqueued. */
+  readonly firstMaxAttempts: number
   readonly lastEventId: number | null
   readonly leaseExpiresAt: number | null
   /** 1 if it is valid JSON; null if there is no payload. */
@@ -57,6 +60,8 @@ export function verifyFile(
 
 interface LinkedEvent extends ReplayEvent {
   readonly id: number
+  /** Of an `amend`. */
+  readonly cause: string | null
   /** The job's previous event; null for its first. */
   readonly previousId: number | null
 }
@@ -125,12 +130,14 @@ class Verifier {
       SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts, crashes,
         lease_token AS leaseToken, lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
         (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid,
-        type, queue, priority, timeout_ms AS timeoutMs, run_at AS runAt, created_at AS createdAt, idempotency_key AS idempotencyKey, error
+        type, queue, priority, timeout_ms AS timeoutMs, run_at AS runAt, created_at AS createdAt, idempotency_key AS idempotencyKey, error,
+        ${firstMaxAttempts} AS firstMaxAttempts, ${keptPayloads} AS payloads
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
     // Links lead only to older events, so there can be no circle.
     const newestFirst = this.#db.prepare(`
       ${chainFrom('iif(:from < :below, :from, NULL)', 'chain.job_id = :id AND chain.previous_id < chain.id')}
-      SELECT id, previous_id AS previousId, seq, event, from_state AS "from", to_state AS "to", attempt, at
+      SELECT id, previous_id AS previousId, seq, event, from_state AS "from", to_state AS "to", attempt, at,
+        iif(event = 'amend', cause, NULL) AS cause
       FROM chain WHERE job_id = :id LIMIT ${pageEvents}`)
     const pageOf = (id: number, from: number, below = Number.MAX_SAFE_INTEGER) =>
       newestFirst.all({ id, from, below }) as LinkedEvent[]
@@ -146,14 +153,14 @@ class Verifier {
    * several pages it keeps the start of each, and reads all but the oldest page again.
    */
   #replayHistory(
-    { id, lastEventId, maxAttempts }: Row,
+    { id, lastEventId, firstMaxAttempts }: Row,
     pageOf: (id: number, from: number, below?: number) => LinkedEvent[],
   ): ReplayState {
     const tell = (fault: string) => this.#checks.tell('I3', id, fault)
     let page = lastEventId === null ? [] : pageOf(id, lastEventId)
     if (page.length === 0) {
       tell(`the row names ${lastEventId} as its newest event, and there is none of this job with that id`)
-      return initialJob
+      return initialJob(firstMaxAttempts)
     }
     const laterPages: number[] = []
     for (let start = lastEventId!; ; ) {
@@ -170,23 +177,18 @@ class Verifier {
       start = oldest.previousId
       page = earlier
     }
-    let job = this.#replayPage(page, initialJob, maxAttempts, tell)
-    for (const start of laterPages.reverse()) job = this.#replayPage(pageOf(id, start), job, maxAttempts, tell)
+    let job = this.#replayPage(page, initialJob(firstMaxAttempts), tell)
+    for (const start of laterPages.reverse()) job = this.#replayPage(pageOf(id, start), job, tell)
     return job
   }
 
-  #replayPage(
-    newestFirst: readonly LinkedEvent[],
-    job: ReplayState,
-    maxAttempts: number,
-    tell: (fault: string) => void,
-  ): ReplayState {
+  #replayPage(newestFirst: readonly LinkedEvent[], job: ReplayState, tell: (fault: string) => void): ReplayState {
     this.#checks.events += newestFirst.length
     let replayed = job
     for (let index = newestFirst.length - 1; index >= 0; index--) {
       const event = newestFirst[index]!
       this.#linked.add(event.id)
-      replayed = replay(replayed, event, maxAttempts, tell)
+      replayed = replay(replayed, { ...event, ...changesIn(event.cause) }, tell)
     }
     return replayed
   }

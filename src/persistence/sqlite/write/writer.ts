@@ -1,13 +1,16 @@
 import type Database from 'better-sqlite3'
+import { eventsFrom } from '../../../machines/edges.ts'
+import { suspectCrashes } from '../../../machines/guards.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { isTimed, isValidRow } from '../../sql/conditions.ts'
 import { countJobs, type EventSet, intoRanges } from '../../sql/ranges.ts'
 import { takesKeysBack } from '../../sql/unique-keys.ts'
-import type { Command, CommandResult, Lease } from '../../store.ts'
+import type { AmendResult, Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
 import type { Answers, AttemptTraces, NewCalls, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
 import { Claims } from './claims.ts'
 import { JobInserts } from './insert-jobs.ts'
+import { JobChanges } from './job-changes.ts'
 import { JobReports } from './job-reports.ts'
 import { JobTraces } from './job-traces.ts'
 import { Leases } from './leases.ts'
@@ -27,6 +30,7 @@ export class Writer {
   /** Whether every lease in the file was given here, because those of dead processes were recovered. */
   #ownsLeases = false
   readonly #inserts: JobInserts
+  readonly #changes: JobChanges
   readonly #claims: Claims
   readonly #leases: Leases
   readonly #retention: Retention
@@ -40,12 +44,13 @@ export class Writer {
     this.#traces = new JobTraces(db)
     this.#reports = new JobReports(db)
     this.#inserts = new JobInserts(db, this.#transitions, this.#traces, options)
+    this.#changes = new JobChanges(db, this.#transitions)
     this.#claims = new Claims(db, this.#transitions, this.#traces, options.types)
     this.#leases = new Leases(db, this.#transitions, options.leaseMs)
     this.#retention = new Retention(db, this.#transitions, options.retentionMs)
     this.#reader = new Reader(db)
     this.#due = db.prepare(
-      `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now AND ${isValidRow} ORDER BY run_at, id LIMIT :limit`,
+      `SELECT id, crashes FROM jobs WHERE ${isTimed} AND run_at <= :now AND ${isValidRow} ORDER BY run_at, id LIMIT :limit`,
     )
     this.#nextDue = db
       .prepare(`SELECT run_at FROM jobs WHERE ${isTimed} AND ${isValidRow} ORDER BY run_at LIMIT 1`)
@@ -156,8 +161,10 @@ export class Writer {
   promoteDue(now: number, goOn = () => true): boolean {
     for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
       if (promoted > 0 && !goOn()) return true
-      const due = this.#due.all({ now, limit: promoteAtOnce }) as { id: number }[]
+      const due = this.#due.all({ now, limit: promoteAtOnce }) as { id: number; crashes: number }[]
       this.#transitions.apply('due', intoRanges(due), now)
+      // A user may have put one off.
+      if (due.some(({ crashes }) => crashes >= suspectCrashes)) this.#claims.expectSuspects()
       if (due.length < promoteAtOnce) return false
     }
     return true
@@ -216,5 +223,18 @@ export class Writer {
     if (!job) return { outcome: 'unknown' }
     if (moved !== undefined) return { outcome: 'done', job }
     return { outcome: 'refused', state: job.state, holder: this.#heldKeys(command, [id], now).get(id) }
+  }
+
+  /** See `Store.amend`. */
+  amend(id: number, changes: string, now: number, cause: string | null = null, requeue: boolean = false): AmendResult {
+    const requeued = requeue ? this.send('requeue', id, now, cause) : null
+    if (requeued && requeued.outcome !== 'done') return requeued
+    const isDone = this.#changes.amend(id, changes, now, cause)
+    this.#claims.expectSuspects()
+    const job = this.#reader.find(id)
+    if (!job) return { outcome: 'unknown' }
+    if (isDone) return { outcome: 'done', job }
+    const { state, attempt } = job
+    return eventsFrom(state).includes('amend') ? { outcome: 'spent', attempt } : { outcome: 'refused', state }
   }
 }
