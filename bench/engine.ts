@@ -4,9 +4,12 @@ import { z } from 'zod'
 import { createJobSystem, defineHandler, type JobContext, type JobSystem, type NewJob } from '../src/index.ts'
 import type { PostgresOptions } from '../src/persistence/postgres-options.ts'
 import { bulkBatch, measureMs, noop, type Work } from './load.ts'
+import { mixedTypes } from './mixed.ts'
 
 export interface EngineOptions {
   readonly workers: number
+  /** Its name in the folder; `jobs.db` by default. */
+  readonly file?: string
   /** The PostgreSQL server that keeps the jobs; a file in the folder if there is none. */
   readonly postgres?: PostgresOptions
   /** Called as the first line of every attempt. */
@@ -20,7 +23,7 @@ const maxQueueDepth = 2_000_000
 /** Ms between two checks of the counts, once the last handler was called. */
 const lookMs = 1
 
-/** A job system as a program would run it, on a file in `folder`, with one handler that does nothing. */
+/** A job system as a program would run it, on a file in `folder`, with handlers that do nothing. */
 export class Engine {
   readonly system: JobSystem
   readonly #attempts: Attempts
@@ -33,19 +36,21 @@ export class Engine {
   }
 
   /** Opens it on the file in `folder`, which is created if it is missing; nothing runs before `system.start`. */
-  static async open(folder: string, { workers, postgres, onRun }: EngineOptions): Promise<Engine> {
+  static async open(folder: string, { workers, file = 'jobs.db', postgres, onRun }: EngineOptions): Promise<Engine> {
     const attempts = new Attempts()
-    const handler = defineHandler({
-      type: noop.type,
-      payload,
-      run({ message }, context) {
-        attempts.begun()
-        return onRun?.(message, context)
-      },
-    })
+    const handlers = [noop.type, ...mixedTypes].map((type) =>
+      defineHandler({
+        type,
+        payload,
+        run({ message }, context) {
+          attempts.begun()
+          return onRun?.(message, context)
+        },
+      }),
+    )
     const system = await createJobSystem({
-      ...(postgres === undefined ? { database: join(folder, 'jobs.db') } : { postgres }),
-      handlers: [handler],
+      ...(postgres === undefined ? { database: join(folder, file) } : { postgres }),
+      handlers,
       workers,
       maxQueueDepth,
     })

@@ -13,6 +13,7 @@ import { latency } from './questions/latency.ts'
 import { latencyHalf } from './questions/latency-half.ts'
 import { memory } from './questions/memory.ts'
 import { memoryGrowth } from './questions/memory-growth.ts'
+import { mixedJobs } from './questions/mixed.ts'
 import { restart } from './questions/restart.ts'
 import { steady } from './questions/steady.ts'
 import { watched } from './questions/watched.ts'
@@ -30,6 +31,7 @@ export const questions: readonly Question[] = [
   backlog,
   backlogScheduled,
   watched,
+  mixedJobs,
   memory,
   memoryGrowth,
   restart,

@@ -139,6 +139,14 @@ const patches: readonly Patch[] = [
   },
   {
     file: 'persistence/sqlite/write/insert-jobs.js',
+    find: 'const firstId = this.#insert(batches, now);',
+    replace: `crash.foreseeIntake(fromBatches(batches, counts).flat().filter(({ idempotency }) => idempotency)
+        .map((job) => ({ job, answers: [{ state: stateOf(job, now) }] })));
+      crash.reach('before');
+      const firstId = this.#insert(batches, now);`,
+  },
+  {
+    file: 'persistence/sqlite/write/insert-jobs.js',
     text: 'this.#sql.insertPayloads.run(',
     replace: `crash.reach('halfway'); this.#sql.insertPayloads.run(`,
   },

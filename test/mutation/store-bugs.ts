@@ -874,20 +874,26 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'a key goes to the first job of its batch that has none',
-    ['persistence/sqlite/batches.test.ts', 'jobs that differ only in their payloads, keys and traces share one batch'],
+    [
+      'persistence/sqlite/batches.test.ts',
+      'jobs that differ in their payloads, keys, traces and most fields share one batch',
+    ],
     {
       file: sqlite('batches'),
-      find: 'batch.keys ??= Array.from(payloads, () => null)',
-      replace: 'batch.keys ??= []',
+      find: 'row.push(job.idempotency?.key ?? null, job.idempotency?.content ?? null)',
+      replace: 'if (job.idempotency) row.push(job.idempotency.key, job.idempotency.content)',
     },
   ),
   bug(
     'a trace goes to the first job of its batch that has none',
-    ['persistence/sqlite/batches.test.ts', 'jobs that differ only in their payloads, keys and traces share one batch'],
+    [
+      'persistence/sqlite/batches.test.ts',
+      'jobs that differ in their payloads, keys, traces and most fields share one batch',
+    ],
     {
       file: sqlite('batches'),
-      find: 'batch.traces ??= Array.from(payloads, () => null)',
-      replace: 'batch.traces ??= []',
+      find: 'trace && [trace.traceparent, trace.tracestate]',
+      replace: 'trace ? [trace.traceparent, trace.tracestate] : []',
     },
   ),
   bug(
@@ -947,8 +953,8 @@ const joins: readonly Mutation[] = [
     conformance('the cause of an event is stored per job if jobs are stored together'),
     {
       file: sqlite('batches'),
-      find: 'a.maxAttempts === b.maxAttempts && isSameTime && a.cause === b.cause',
-      replace: 'a.maxAttempts === b.maxAttempts && isSameTime',
+      find: 'common.runAt === job.runAt && common.delayMs === job.delayMs && common.cause === job.cause',
+      replace: 'common.runAt === job.runAt && common.delayMs === job.delayMs',
     },
   ),
   bug(
@@ -968,8 +974,8 @@ const joins: readonly Mutation[] = [
     conformance('the cause of an event is stored as given for a new job, a command, and a bulk action'),
     {
       file: sqlite('write/transitions'),
-      find: 'const hasCause = ranges.some((range) => range[5] !== null)',
-      replace: 'const hasCause = false',
+      find: 'this.#statements(change, leaseCheck, set, cause !== null)',
+      replace: 'this.#statements(change, leaseCheck, set, false)',
     },
   ),
   bug(
@@ -1003,7 +1009,7 @@ const joins: readonly Mutation[] = [
   bug(
     'calls that were gathered pass the bound on waiting jobs',
     conformance('enqueue refuses, of the calls that share a commit, exactly those that do not fit'),
-    { file: sqlite('write/insert-jobs'), find: 'depth <= this.#depthMax', replace: 'true' },
+    { file: sqlite('write/insert-jobs'), find: 'depth > this.#depthMax', replace: 'false' },
   ),
   bug(
     'one queue may have one job more than it may',

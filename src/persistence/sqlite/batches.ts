@@ -1,81 +1,118 @@
-import { storedNames } from '../../job/fields.ts'
+import { type StoredName, storedNames } from '../../job/fields.ts'
 import type { NewJobRow } from '../store.ts'
 
-/** What jobs of one batch have in common. */
+/** What the first job of a batch has; the others have it too, except for the fields named in `differing`. */
 type Common = Omit<NewJobRow, 'payload' | 'idempotency' | 'unique' | 'trace'>
 
-/** Consecutive new jobs that differ only in their payloads, keys, unique keys and traces, packed so that they can be sent and stored as one. */
+/** A field in which jobs of one batch may differ: the others decide their state, and the cause of their events. */
+export type Differing = StoredName | 'maxAttempts'
+
+const mayDiffer: readonly Differing[] = [...storedNames, 'maxAttempts']
+
+/** Consecutive new jobs, packed so that they can be sent and stored as one. */
 export interface Batch extends Common {
   readonly count: number
   /** Their payloads' JSON texts, as a JSON array. */
   readonly payloads: string
-  /** The key and content of each job, as a JSON array of pairs, with null for a job without a key; null if none has a key. */
+  /** The fields that are not the same in all of them. */
+  readonly differing: readonly Differing[]
+  /** Their idempotency keys, as a JSON array; null if none has one. */
   readonly keys: string | null
   /** The `unique` of each job, as a JSON array, with null for a job without it; null if none has it. */
   readonly uniques: string | null
+  /**
+   * What each job has in these fields, and then its key and content if any has a key, as a JSON array of arrays; null if that is nothing.
+   */
+  readonly rows: string | null
   /**
    * The `traceparent` and `tracestate` of each job, as a JSON array of pairs, with null for a job without a trace; null if none has one.
    */
   readonly traces: string | null
 }
 
-type KeyPair = readonly [key: string, content: string] | null
 type TracePair = readonly [traceparent: string, tracestate: string | null] | null
 
-/** A batch to which jobs are added. */
+type WithoutPayload = Omit<NewJobRow, 'payload'>
+
+/** A batch to which jobs are added; their payloads are gathered beside it. */
 interface Gathered {
-  readonly first: NewJobRow
-  /** What the first job has in `storedNames`. */
-  readonly stored: readonly unknown[]
-  readonly payloads: string[]
-  keys: KeyPair[] | null
-  uniques: NewJobRow['unique'][] | null
-  traces: TracePair[] | null
+  /** Of the first job. */
+  readonly common: Common
+  /** What the first job has in `mayDiffer`. */
+  readonly firstValues: readonly unknown[]
+  readonly jobs: WithoutPayload[]
+  /** By the index of `mayDiffer`. */
+  readonly differs: boolean[]
+  readonly keys: string[]
+  isUnique: boolean
+  isTraced: boolean
 }
 
-/** Combines consecutive similar jobs into one batch. */
+/** Combines consecutive jobs that share their cause and the time at which they may run. */
 export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   const batches: Gathered[] = []
+  const payloads: string[][] = []
   let batch: Gathered | undefined
   for (const job of jobs) {
     if (!batch || !belongsTo(batch, job)) {
-      batch = {
-        first: job,
-        stored: storedNames.map((name) => job[name]),
-        payloads: [],
-        keys: null,
-        uniques: null,
-        traces: null,
-      }
+      const { payload: _, idempotency: __, unique: ___, trace: ____, ...common } = job
+      batch = begin(common)
       batches.push(batch)
+      payloads.push([])
     }
-    const { payloads } = batch
-    // Starts with the first job that has a key.
-    if (job.idempotency) batch.keys ??= Array.from(payloads, () => null)
-    if (job.unique) batch.uniques ??= Array.from(payloads, () => null)
-    if (job.trace) batch.traces ??= Array.from(payloads, () => null)
-    payloads.push(job.payload)
-    batch.keys?.push(job.idempotency && [job.idempotency.key, job.idempotency.content])
-    batch.uniques?.push(job.unique)
-    batch.traces?.push(job.trace && [job.trace.traceparent, job.trace.tracestate])
+    add(batch, job)
+    payloads.at(-1)!.push(job.payload)
   }
-  return batches.map(
-    ({
-      first: { payload: _, idempotency: __, unique: ___, trace: ____, ...common },
-      payloads,
-      keys,
-      uniques,
-      traces,
-    }) => ({
-      count: payloads.length,
-      payloads: JSON.stringify(payloads),
-      keys: keys && JSON.stringify(keys),
-      uniques: uniques && JSON.stringify(uniques),
-      traces: traces && JSON.stringify(traces),
-      // Spread last, as in `Transitions.apply`.
-      ...common,
-    }),
-  )
+  return batches.map((each, index) => ({ ...packed(each), payloads: JSON.stringify(payloads[index]) }))
+}
+
+function begin(common: Common): Gathered {
+  const firstValues = mayDiffer.map((name) => common[name])
+  return {
+    common,
+    firstValues,
+    jobs: [],
+    differs: firstValues.map(() => false),
+    keys: [],
+    isUnique: false,
+    isTraced: false,
+  }
+}
+
+function belongsTo({ common }: Gathered, job: Common): boolean {
+  return common.runAt === job.runAt && common.delayMs === job.delayMs && common.cause === job.cause
+}
+
+/** The fields of the first job are not read by name for each of the others: a name in a variable costs 10 ns. */
+function add(batch: Gathered, job: WithoutPayload): void {
+  const { firstValues, differs } = batch
+  batch.jobs.push(job)
+  for (let index = 0; index < firstValues.length; index++)
+    if (job[mayDiffer[index]!] !== firstValues[index]) differs[index] = true
+  if (job.idempotency) batch.keys.push(job.idempotency.key)
+  if (job.unique) batch.isUnique = true
+  if (job.trace) batch.isTraced = true
+}
+
+function packed({ common, jobs, differs, keys, isUnique, isTraced }: Gathered): Omit<Batch, 'payloads'> {
+  const differing = mayDiffer.filter((_name, index) => differs[index])
+  const isKeyed = keys.length > 0
+  const hasRows = differing.length > 0 || isKeyed
+  return {
+    ...common,
+    count: jobs.length,
+    differing,
+    keys: isKeyed ? JSON.stringify(keys) : null,
+    rows: hasRows ? JSON.stringify(jobs.map((job) => rowOf(job, differing, isKeyed))) : null,
+    uniques: isUnique ? JSON.stringify(jobs.map(({ unique }) => unique)) : null,
+    traces: isTraced ? JSON.stringify(jobs.map(({ trace }) => trace && [trace.traceparent, trace.tracestate])) : null,
+  }
+}
+
+function rowOf(job: WithoutPayload, differing: readonly Differing[], isKeyed: boolean): unknown[] {
+  const row: unknown[] = differing.map((name) => job[name])
+  if (isKeyed) row.push(job.idempotency?.key ?? null, job.idempotency?.content ?? null)
+  return row
 }
 
 /** The number of jobs in all batches. */
@@ -85,17 +122,19 @@ export function countBatched(batches: readonly Batch[]): number {
 
 /** The jobs of each call again. `counts` has the number of jobs of each call; null means one each. */
 export function fromBatches(batches: readonly Batch[], counts: readonly number[] | null): NewJobRow[][] {
-  const jobs = batches.flatMap(({ count: _, payloads, keys, uniques, traces, ...common }) => {
-    const pairs = keys === null ? null : (JSON.parse(keys) as KeyPair[])
+  const jobs = batches.flatMap(({ count: _, payloads, differing, keys, uniques, rows, traces, ...common }) => {
+    const values = rows === null ? null : (JSON.parse(rows) as unknown[][])
     const terms = uniques === null ? null : (JSON.parse(uniques) as NewJobRow['unique'][])
     const contexts = traces === null ? null : (JSON.parse(traces) as TracePair[])
     return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
-      const pair = pairs?.[index]
+      const row = values?.[index] ?? []
+      const [key, content] = keys === null ? [null] : (row.slice(-2) as [string | null, string])
       const context = contexts?.[index]
       return {
         ...common,
         payload,
-        idempotency: pair ? { key: pair[0], content: pair[1] } : null,
+        ...Object.fromEntries(differing.map((name, at) => [name, row[at]])),
+        idempotency: key === null ? null : { key, content: content! },
         unique: terms?.[index] ?? null,
         trace: context ? { traceparent: context[0], tracestate: context[1] } : null,
       }
@@ -107,11 +146,4 @@ export function fromBatches(batches: readonly Batch[], counts: readonly number[]
     next += count
     return jobs.slice(next - count, next)
   })
-}
-
-/** The fields of the first job are not read by name for each of the others: a name in a variable costs 10 ns. */
-function belongsTo({ first, stored }: Gathered, job: Common): boolean {
-  for (let index = 0; index < stored.length; index++) if (job[storedNames[index]!] !== stored[index]) return false
-  const isSameTime = first.runAt === job.runAt && first.delayMs === job.delayMs
-  return first.maxAttempts === job.maxAttempts && isSameTime && first.cause === job.cause
 }

@@ -37,15 +37,20 @@ test('batches hold exactly the jobs that they were made from, in order', () => {
   )
 })
 
-test('jobs that differ only in their payloads, keys and traces share one batch', () => {
+test('jobs that differ in their payloads, keys, traces and most fields share one batch', () => {
   const keyed = (key: string) => aJob({ idempotency: { key, content: `of ${key}` } })
 
   expect(intoBatches([])).toEqual([])
-  expect(intoBatches([aJob({ payload: '1' }), aJob({ payload: '2' })])).toMatchObject([{ count: 2, keys: null }])
-  expect(intoBatches([keyed('a'), keyed('b')])).toMatchObject([{ count: 2, keys: '[["a","of a"],["b","of b"]]' }])
-  expect(intoBatches([aJob(), keyed('b')])).toMatchObject([{ count: 2, keys: '[null,["b","of b"]]', traces: null }])
+  const alike = { count: 2, differing: [], keys: null, rows: null, traces: null }
+  expect(intoBatches([aJob({ payload: '1' }), aJob({ payload: '2' })])).toMatchObject([alike])
+  expect(intoBatches([keyed('a'), keyed('b')])).toMatchObject([
+    { ...alike, keys: '["a","b"]', rows: '[["a","of a"],["b","of b"]]' },
+  ])
+  expect(intoBatches([aJob(), keyed('b')])).toMatchObject([
+    { ...alike, keys: '["b"]', rows: '[[null,null],["b","of b"]]' },
+  ])
   const traced = aJob({ trace: { traceparent: 'a', tracestate: null } })
-  expect(intoBatches([aJob(), traced])).toMatchObject([{ count: 2, keys: null, traces: '[null,["a",null]]' }])
+  expect(intoBatches([aJob(), traced])).toMatchObject([{ ...alike, traces: '[null,["a",null]]' }])
 })
 
 test.each<Partial<NewJobRow>>([
@@ -54,8 +59,16 @@ test.each<Partial<NewJobRow>>([
   { priority: 1 },
   { maxAttempts: 9 },
   { timeoutMs: 1 },
-  { runAt: 1 },
-  { delayMs: 1 },
-])('jobs of which one has %j make two batches', (difference) => {
-  expect(intoBatches([aJob(), aJob(difference), aJob()]).map(({ count }) => count)).toEqual([1, 1, 1])
+])('jobs of which one has %j are one batch, which names the field that differs', (difference) => {
+  const [name] = Object.keys(difference) as (keyof NewJobRow)[]
+  const rows = JSON.stringify([[aJob()[name!]], [difference[name!]], [aJob()[name!]]])
+
+  expect(intoBatches([aJob(), aJob(difference), aJob()])).toMatchObject([{ count: 3, differing: [name], rows }])
 })
+
+test.each<Partial<NewJobRow>>([{ runAt: 1 }, { delayMs: 1 }, { cause: '{"cause":"http"}' }])(
+  'jobs of which one has %j make three batches',
+  (difference) => {
+    expect(intoBatches([aJob(), aJob(difference), aJob()]).map(({ count }) => count)).toEqual([1, 1, 1])
+  },
+)

@@ -8,7 +8,7 @@ import { isHeld, isReady, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import { type Counted, type HistoryEvent, type JobFacts, jobFactsEventsMax, type PlaceInLine } from '../../store.ts'
 import { unreadableColumns, validJob } from '../../valid-rows.ts'
-import { nextQueueSql } from '../write/claims.ts'
+import { queuesAfterSql } from '../write/claims.ts'
 import { chainFrom } from './histories.ts'
 import { ownerSql, toOwner } from './rows.ts'
 
@@ -84,18 +84,8 @@ export class JobFactsReader {
       ahead: counted(ahead, aheadMax),
       higher: counted(counts[0]!, aheadMax),
       highest: (this.#sql.highest.get(queue) as number | undefined) ?? priority,
-      queues: counted(this.#countQueues(), queuesMax),
+      queues: counted(this.#sql.queues.all({ last: '', most: queuesMax + 1 }).length, queuesMax),
     }
-  }
-
-  #countQueues(): number {
-    let count = 0
-    for (let last = ''; count <= queuesMax; count++) {
-      const next = this.#sql.nextQueue.get(last) as string | undefined
-      if (next === undefined) break
-      last = next
-    }
-    return count
   }
 }
 
@@ -157,7 +147,7 @@ function prepare(db: Database.Database) {
     highest: db
       .prepare(`SELECT priority FROM jobs WHERE ${isReady} AND queue = ? ORDER BY priority DESC LIMIT 1`)
       .pluck(),
-    nextQueue: db.prepare(nextQueueSql).pluck(),
+    queues: db.prepare(queuesAfterSql).pluck(),
     owner: db.prepare(ownerSql).pluck(),
   }
 }

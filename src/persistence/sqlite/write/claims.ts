@@ -11,7 +11,15 @@ import { Suspects } from './suspects.ts'
 import type { Transitions } from './transitions.ts'
 
 /** The next queue with ready jobs, after the given one: one seek. */
-export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue > ? AND queue < x'' ORDER BY queue LIMIT 1`
+const nextQueue = (last: string) =>
+  `SELECT queue FROM jobs WHERE ${isReady} AND queue > ${last} AND queue < x'' ORDER BY queue LIMIT 1`
+
+/** Up to `:most` queues with ready jobs, after the queue `:last`: one seek each. */
+export const queuesAfterSql = `
+  WITH RECURSIVE turn (queue, n) AS (
+    SELECT (${nextQueue(':last')}), 1
+    UNION ALL SELECT (${nextQueue('turn.queue')}), n + 1 FROM turn WHERE turn.queue IS NOT NULL AND n < :most)
+  SELECT queue FROM turn WHERE queue IS NOT NULL`
 
 /** Jobs without a handler here that one claim sets aside. */
 const parkMax = 200
@@ -118,9 +126,10 @@ export class Claims {
   #choose(limit: number): { jobs: LeasedFacts[]; blocked: string[] } {
     const queues = this.#queuesInTurn(limit)
     const share = Math.ceil(limit / queues.length)
-    let heads = queues.map((queue) => this.#head(queue, share))
+    let heads = this.#heads(queues, share)
     const found = heads.reduce((n, { handled }) => n + handled.length, 0)
-    if (found < limit) heads = heads.map((head) => (head.full && share < limit ? this.#head(head.queue, limit) : head))
+    if (found < limit)
+      heads = heads.map((head) => (head.full && share < limit ? this.#heads([head.queue], limit)[0]! : head))
     const jobs: LeasedFacts[] = []
     for (let round = 0; heads.some(({ handled }) => handled.length > round); round++) {
       for (const { queue, handled } of heads) {
@@ -133,19 +142,25 @@ export class Claims {
     return { jobs, blocked: heads.filter(({ blocked }) => blocked).map(({ queue }) => queue) }
   }
 
-  #head(queue: string, limit: number) {
-    const ready = this.#readHead(queue, limit)
-    const handled = ready.filter((job) => this.#canRun(job))
-    return { queue, handled, blocked: handled.length < ready.length, full: ready.length === limit }
+  /** The jobs that the queues would give next, each up to `limit`. */
+  #heads(queues: readonly string[], limit: number) {
+    const ready = this.#readHeads(queues, limit)
+    return queues.map((queue, index) => {
+      const jobs = ready[index]!
+      const handled = jobs.filter((job) => this.#canRun(job))
+      return { queue, handled, blocked: handled.length < jobs.length, full: jobs.length === limit }
+    })
   }
 
-  #readHead(queue: string, limit: number): readonly LeasedFacts[] {
+  #readHeads(queues: readonly string[], limit: number): readonly (readonly LeasedFacts[])[] {
     try {
-      return JSON.parse(this.#sql.head.get({ queue, limit }) as string)
+      return (this.#sql.heads.all({ queues: JSON.stringify(queues), limit }) as string[]).map((head) =>
+        JSON.parse(head),
+      )
     } catch (error) {
       // One of them has a BLOB in the place of a number or a text, and JSON cannot hold that.
       if (!(error instanceof Error && error.message.includes('BLOB'))) throw error
-      return this.#sql.headRows.all({ queue, limit }) as LeasedFacts[]
+      return queues.map((queue) => this.#sql.headRows.all({ queue, limit }) as LeasedFacts[])
     }
   }
 
@@ -155,18 +170,10 @@ export class Claims {
 
   /** Queues with ready jobs, from the one after the last served, around to that one. */
   #queuesInTurn(most: number): string[] {
-    const queues: string[] = []
-    const visit = (after: string, until: string | null) => {
-      for (let last = after; queues.length < most; ) {
-        const next = this.#sql.nextQueue.get(last) as string | undefined
-        if (next === undefined || (until !== null && next > until)) return
-        queues.push(next)
-        last = next
-      }
-    }
-    visit(this.#servedLast, null)
-    visit('', this.#servedLast)
-    return queues
+    const queues = this.#sql.queuesAfter.all({ last: this.#servedLast, most }) as string[]
+    if (queues.length === most || this.#servedLast === '') return queues
+    const before = this.#sql.queuesAfter.all({ last: '', most: most - queues.length }) as string[]
+    return [...queues, ...before.filter((queue) => queue <= this.#servedLast)]
   }
 
   /** Sets aside jobs at the head of a queue that have no handler here, so that claims skip them from now on. */
@@ -193,21 +200,24 @@ function shareOut(requests: readonly ClaimRequest[], jobs: readonly LeasedFacts[
 
 function prepare(db: Database.Database) {
   // A sum, because SQLite plans a statement again for each new value of a limit that is only a parameter.
-  const atHead = `FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY ${orderBy(claimOrder)} LIMIT 0 + :limit`
+  const headOf = (queue: string) =>
+    `FROM jobs WHERE ${isReady} AND queue = ${queue} ORDER BY ${orderBy(claimOrder)} LIMIT 0 + :limit`
   return {
-    nextQueue: db.prepare(nextQueueSql).pluck(),
+    queuesAfter: db.prepare(queuesAfterSql).pluck(),
     // `LeasedFacts` as one JSON text: reading it takes half the time of rows.
-    head: db
+    heads: db
       .prepare(`
-        SELECT json_group_array(json_array(id, token, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at))
-        FROM (SELECT id, ${nextToken} AS token, type, queue, attempt, max_attempts, timeout_ms, run_at ${atHead})`)
+        SELECT (
+          SELECT json_group_array(json_array(id, token, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at))
+          FROM (SELECT id, ${nextToken} AS token, type, queue, attempt, max_attempts, timeout_ms, run_at ${headOf('item.value')}))
+        FROM json_each(:queues) AS item`)
       .pluck(),
     payloads: db
       .prepare('SELECT payload FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value')
       .pluck(),
     headRows: db
       .prepare(
-        `SELECT id, ${nextToken}, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at ${atHead}`,
+        `SELECT id, ${nextToken}, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at ${headOf(':queue')}`,
       )
       .raw(),
     setAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),

@@ -5,7 +5,7 @@ import type { JobState } from '../../../machines/job.ts'
 import { Admission, type AdmissionFacts } from '../../admission.ts'
 import { runAtOf, stateOf } from '../../new-jobs.ts'
 import type { EnqueueResult, NewJobRow } from '../../store.ts'
-import { type Batch, countBatched, fromBatches, intoBatches } from '../batches.ts'
+import { type Batch, countBatched, type Differing, fromBatches, intoBatches } from '../batches.ts'
 import type { Answers, NewCalls, WriterOptions } from '../thread/protocol.ts'
 import type { JobTraces } from './job-traces.ts'
 import { QueueDepths } from './queue-depths.ts'
@@ -13,15 +13,19 @@ import type { Transitions } from './transitions.ts'
 
 /** Stores new jobs: all calls of a commit with one set of statements. */
 export class JobInserts {
+  readonly #db: Database.Database
   readonly #transitions: Transitions
   readonly #traces: JobTraces
   readonly #depthMax: number
   readonly #queues: QueueDepths
   readonly #sql: ReturnType<typeof prepare>
+  /** The statement that inserts a batch, by the fields in which its jobs differ. */
+  readonly #inserts = new Map<string, Database.Statement>()
   /** The highest id given out; a rolled-back one is given out again. */
   lastJobId = 0
 
   constructor(db: Database.Database, transitions: Transitions, traces: JobTraces, options: WriterOptions) {
+    this.#db = db
     this.#transitions = transitions
     this.#traces = traces
     this.#depthMax = options.maxQueueDepth
@@ -30,19 +34,27 @@ export class JobInserts {
   }
 
   /**
-   * Stores the jobs of each call, all or none of them; conflicts are found before anything of a call is written. Most calls have no keys,
-   * and all of them together stay within the limits, so that they need not be handled one by one.
+   * Stores the jobs of each call, all or none of them; conflicts are found before anything of a call is written. Most calls have only new
+   * keys, and all of them together stay within the limits, so that they need not be handled one by one.
    */
   enqueue({ counts, batches }: NewCalls, now: number): Answers['enqueue'] {
-    const mayBeKnown = batches.some(({ keys, uniques }) => keys !== null || uniques !== null)
-    if (mayBeKnown || !this.#hasRoom(batches, now)) return this.#enqueueEach(fromBatches(batches, counts), now)
+    if (!this.#areKeysNew(batches) || !this.#hasRoom(batches, now))
+      return this.#enqueueEach(fromBatches(batches, counts), now)
     const firstId = this.#insert(batches, now)
     return { firstId, states: batches.map((batch) => stateOf(batch, now)), counts: batches.map(({ count }) => count) }
   }
 
+  #areKeysNew(batches: readonly Batch[]): boolean {
+    if (batches.some(({ uniques }) => uniques !== null)) return false
+    const keys = batches.flatMap((batch) => (batch.keys === null ? [] : (JSON.parse(batch.keys) as string[])))
+    return keys.length === 0 || (new Set(keys).size === keys.length && !this.#sql.knowsAny.get(JSON.stringify(keys)))
+  }
+
   #hasRoom(batches: readonly Batch[], now: number): boolean {
     const depth = this.#transitions.countWaiting() + countBatched(batches)
-    return depth <= this.#depthMax && !(this.#queues.begin(depth, now) && this.#queues.take(batches))
+    if (depth > this.#depthMax) return false
+    if (!this.#queues.begin(depth, now)) return true
+    return !batches.some(({ differing }) => differing.includes('queue')) && !this.#queues.take(batches)
   }
 
   #enqueueEach(calls: readonly (readonly NewJobRow[])[], now: number): readonly EnqueueResult[] {
@@ -85,18 +97,16 @@ export class JobInserts {
   }
 
   #insertBatch(batch: Batch, now: number): number {
-    const { count, payloads, keys, cause, traces } = batch
+    const { count, payloads, rows, cause, traces } = batch
     const state = stateOf(batch, now)
     const event_id = this.#transitions.takeEventIds(count)
-    const insert = keys === null ? this.#sql.insert : this.#sql.insertKeyed
-    const list = keys ?? listOf(count)
     // First: the database refuses a job whose event is not there.
     this.#sql.insertEvents.run({ count, state, now, event_id, cause })
-    const { changes, lastInsertRowid } = insert.run({
+    const { changes, lastInsertRowid } = this.#insertOf(batch).run({
       state,
       now,
       event_id,
-      list,
+      list: rows ?? listOf(count),
       // Only what it overrides comes after a spread: see `Transitions.apply`.
       ...batch,
       runAt: runAtOf(batch, now),
@@ -111,6 +121,14 @@ export class JobInserts {
     this.#transitions.count('new', 'enqueue', state, count)
     return first
   }
+
+  #insertOf({ differing, keys }: Batch): Database.Statement {
+    const isKeyed = keys !== null
+    const name = `${differing} ${isKeyed}`
+    const insert = this.#inserts.get(name) ?? prepareInsert(this.#db, differing, isKeyed)
+    this.#inserts.set(name, insert)
+    return insert
+  }
 }
 
 /** A JSON array of that length, which SQLite reads faster than the payloads. */
@@ -118,17 +136,23 @@ function listOf(length: number): string {
   return `[0${',0'.repeat(length - 1)}]`
 }
 
+/** Reads the fields in which the jobs differ from a list of their rows, and the others from the batch. */
+function prepareInsert(db: Database.Database, differing: readonly Differing[], isKeyed: boolean): Database.Statement {
+  const columnOf = (name: Differing) => (differing.includes(name) ? `value ->> ${differing.indexOf(name)}` : `:${name}`)
+  const key = isKeyed ? `, value ->> ${differing.length}, value ->> ${differing.length + 1}` : ''
+  return db.prepare(`
+    INSERT INTO jobs (${storedNames.map(snakeCase)}, state, seq, attempt, max_attempts, run_at, created_at, last_event_id${isKeyed ? ', idempotency_key, content' : ''})
+    SELECT ${storedNames.map(columnOf)}, :state, 1, 0, ${columnOf('maxAttempts')}, :runAt, :now, :event_id + key${key}
+    FROM json_each(:list)`)
+}
+
 function prepare(db: Database.Database) {
-  const insert = (columns: string, values: string) =>
-    db.prepare(`
-      INSERT INTO jobs (${storedNames.map(snakeCase)}, state, seq, attempt, max_attempts, run_at, created_at, last_event_id${columns})
-      SELECT ${storedNames.map((name) => `:${name}`)}, :state, 1, 0, :maxAttempts, :runAt, :now, :event_id + key${values}
-      FROM json_each(:list)`)
   return {
     keyed: db.prepare('SELECT id, state, content FROM jobs WHERE idempotency_key = ?'),
+    knowsAny: db
+      .prepare('SELECT EXISTS (SELECT 1 FROM json_each(?) CROSS JOIN jobs ON idempotency_key = value)')
+      .pluck(),
     lastId: db.prepare(`SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), 0)`).pluck(),
-    insert: insert('', ''),
-    insertKeyed: insert(', idempotency_key, content', ', value ->> 0, value ->> 1'),
     countReplays: db.prepare(`
       INSERT INTO key_replays (job_id, n, last_at) VALUES (:id, :n, :now)
       ON CONFLICT (job_id) DO UPDATE SET n = n + excluded.n, last_at = excluded.last_at`),

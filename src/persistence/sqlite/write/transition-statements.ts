@@ -16,10 +16,8 @@ interface Write {
   readonly move: Database.Statement
 }
 
-/**
- * `one`: the parts of a range are bound, 9.4 µs a job; `many` takes 10.9 (measured in a bare drain loop, ranges of 50). `many`: as JSON.
- */
-export type RangeCount = 'one' | 'many'
+/** `range`: the jobs of one range. `ids`: jobs of any ids, as JSON, which have everything else in common. */
+export type JobSet = 'range' | 'ids'
 
 export interface Statements extends Write {
   /** How many jobs of one range take the change and have the same past as its first; null if each gets its own row anyway. */
@@ -31,9 +29,8 @@ export interface Statements extends Write {
   readonly edges: readonly Edge[] | null
 }
 
-/** Where a statement gets its ranges from. */
+/** Where a statement gets its jobs from. */
 interface Source {
-  readonly before: string
   readonly from: string
   readonly with: string
   /** `logged_to`: the last job with its own row; the `length` of what each row stands for. */
@@ -42,15 +39,19 @@ interface Source {
   ): string
 }
 
-const sources: Record<RangeCount, Source> = {
-  one: { before: '', from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` },
-  many: {
-    before: `WITH run AS MATERIALIZED (SELECT value ->> 0 AS first, value ->> 1 AS last, value ->> 2 AS lease_token,
-      value ->> 3 AS delay_ms, value ->> 4 AS error, value ->> 5 AS cause, value ->> 6 AS event_id, value ->> 1 AS logged_to, 1 AS length
-      FROM json_each(:ranges))`,
-    from: 'run CROSS JOIN jobs ON',
-    with: 'FROM run WHERE',
-    part: (name) => `run.${name}`,
+const ids: Partial<Record<Parameters<Source['part']>[0], string>> = {
+  first: 'item.value',
+  last: 'item.value',
+  logged_to: 'item.value',
+  event_id: '(:event_id + :events * item.key)',
+  length: '1',
+}
+const sources: Record<JobSet, Source> = {
+  range: { from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` },
+  ids: {
+    from: 'json_each(:ids) AS item CROSS JOIN jobs ON',
+    with: 'FROM json_each(:ids) AS item WHERE',
+    part: (name) => ids[name] ?? `:${name}`,
   },
 }
 
@@ -77,20 +78,20 @@ function matches(
   ].join(' AND ')
 }
 
-/** The statements with which jobs take events; `ranges`: how many of them are bound at once. */
+/** The statements with which jobs take events. */
 export function prepareTransitions(
   db: Database.Database,
   events: readonly EventType[],
   leaseCheck: LeaseCheck,
-  ranges: RangeCount,
+  set: JobSet,
   hasCause: boolean,
 ): Statements {
-  const source = sources[ranges]
+  const source = sources[set]
   const possible = events.map(edgesOn)
   const edges = possible.every(({ length }) => length === 1) ? possible.flat() : null
   return {
     ...prepareWrite(db, events, leaseCheck, source, hasCause),
-    alike: edges && source === sources.one ? prepareAlike(db, events, leaseCheck) : null,
+    alike: edges && set === 'range' ? prepareAlike(db, events, leaseCheck) : null,
     events,
     keys: events.some(takesKeysBack) ? 'takeBack' : freesKeys(events) ? 'free' : null,
     edges,
@@ -113,7 +114,7 @@ function prepareWrite(
   }
   const log = (event: EventType, index: number) => {
     const [from, to] = jobs.slice(index) as [Columns, Columns]
-    return db.prepare(`${source.before}
+    return db.prepare(`
       INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at, error, previous_id${hasCause ? ', cause' : ''})
       SELECT ${eventId(index)}, jobs.id, ${part('length')}, ${to.seq}, '${event}', ${from.state}, ${to.state}, ${to.attempt}, :now,
         ${part('error')}, ${index === 0 ? 'jobs.last_event_id' : eventId(index - 1)}${hasCause ? `, ${part('cause')}` : ''}
@@ -126,7 +127,7 @@ function prepareWrite(
     // An unchanged column is not named, because SQLite would rewrite the indexes that contain it.
   }).flatMap(([column, value]) => (value === `jobs.${column}` ? [] : [`${column} = ${value}`]))
   const move = `UPDATE jobs SET ${changes.join(', ')} ${source.with} ${matches(events, leaseCheck, source, 'last')}`
-  return { logs: events.map(log), move: db.prepare(`${source.before} ${move}`) }
+  return { logs: events.map(log), move: db.prepare(move) }
 }
 
 /**
@@ -137,7 +138,7 @@ function prepareAlike(db: Database.Database, events: readonly EventType[], lease
   const same = ['seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
   return db
     .prepare(`
-      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, leaseCheck, sources.one, 'last')}
+      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, leaseCheck, sources.range, 'last')}
       WHERE head.id = :first AND head.seq + ${events.length} < ${markEvery}
         AND ${same} AND jobs.last_event_id - jobs.id = head.last_event_id - head.id`)
     .pluck()
