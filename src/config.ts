@@ -68,11 +68,12 @@ export function completeSettings(given: { readonly [Name in keyof Settings]?: Se
 export const defaultMaxRetries = 3
 /** Jobs in one `enqueue` call. */
 export const enqueueBatchMax = 1_000
-/** The most items on a page, and the default: jobs of a list, transitions of one job, and of all jobs. */
+/** The most items on a page, and the default: jobs of a list, transitions of one job, and of all jobs, lines of a log. */
 export const pageSizes = {
   list: { max: 500, byDefault: 50 },
   history: { max: 1_000, byDefault: 1_000 },
   transitions: { max: 1_000, byDefault: 1_000 },
+  log: { max: 1_000, byDefault: 1_000 },
 }
 /** Defaults: the bytes of one HTTP request's body, and write requests that are served at the same time. */
 export const requestDefaults = { maxRequestBytes: 8_388_608, maxInFlightRequests: 1_000 }

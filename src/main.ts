@@ -221,11 +221,12 @@ async function open(
   acceptLoss: string | undefined,
   handlers: Awaited<ReturnType<typeof handlersOf>>,
 ): Promise<JobSystem> {
-  const { settings, databasePath, secureDelete, postgres } = config
+  const { settings, databasePath, secureDelete, keepLogs, postgres } = config
   try {
     return await createJobSystem({
       ...settings,
       ...(postgres ? { postgres } : { database: databasePath, secureDelete }),
+      keepLogs,
       handlers,
       log,
       ...(acceptLoss === undefined ? {} : { acceptLoss }),

@@ -26,6 +26,8 @@ export interface ServerConfig {
   readonly postgres: PostgresOptions | null
   /** Overwrites removed data with zeros. */
   readonly secureDelete: boolean
+  /** Whether the lines that handlers log are kept with their jobs. */
+  readonly keepLogs: boolean
   readonly apiToken: string | null
   /** One request's body. */
   readonly maxRequestBytes: number
@@ -49,11 +51,12 @@ const whole = (min: number, max: number) =>
     .describe(`a whole number from ${min} to ${max}`)
 const setting = (name: keyof Settings) => whole(ranges[name].min, ranges[name].max).default(defaults[name])
 const text = (takes: string, pattern = /^[^\p{Cc}]+$/u) => z.string().regex(pattern).describe(takes)
-const trueOrFalse = z
-  .enum(['true', 'false'])
-  .transform((value) => value === 'true')
-  .describe('true or false')
-  .default(false)
+const trueOrFalse = (byDefault: boolean) =>
+  z
+    .enum(['true', 'false'])
+    .transform((value) => value === 'true')
+    .describe('true or false')
+    .default(byDefault)
 const hostName = /^[A-Za-z0-9_.:[\]-]+$/
 
 /** One entry per variable; its description is what the error says it must be. */
@@ -75,7 +78,8 @@ const variables = {
   DATABASE_PATH: text('a path').default('./data/jobs.db'),
   DATABASE_URL: z.string().refine(isPostgresAddress).describe('an address that begins with postgres://').optional(),
   DATABASE_SCHEMA: text('1 to 63 lower-case letters, digits and _', /^(?!pg_)[a-z_][a-z0-9_]{0,62}$/).optional(),
-  SECURE_DELETE: trueOrFalse,
+  SECURE_DELETE: trueOrFalse(false),
+  KEEP_JOB_LOGS: trueOrFalse(true),
   WORKER_COUNT: setting('workers'),
   API_TOKEN: text('at least 16 characters, without spaces', /^[\x21-\x7e]{16,}$/).optional(),
   LEASE_MS: setting('leaseMs'),
@@ -105,7 +109,7 @@ const variables = {
   SMTP_FROM: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
   GMAIL_USER: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
   GMAIL_APP_PASSWORD: text('a password').optional(),
-  WEBHOOK_ALLOW_PRIVATE: trueOrFalse,
+  WEBHOOK_ALLOW_PRIVATE: trueOrFalse(false),
   WEBHOOK_SECRET: text('ASCII text, or whsec_ and base64 with its padding', secretPattern).optional(),
 }
 const schema = z.object(variables)
@@ -199,6 +203,7 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
     databasePath: given.DATABASE_PATH,
     postgres: given.DATABASE_URL === undefined ? null : toPostgres(given.DATABASE_URL, given.DATABASE_SCHEMA),
     secureDelete: given.SECURE_DELETE,
+    keepLogs: given.KEEP_JOB_LOGS,
     apiToken: given.API_TOKEN ?? null,
     maxRequestBytes: given.MAX_REQUEST_BYTES,
     maxInFlightRequests: given.MAX_IN_FLIGHT_REQUESTS,

@@ -27,7 +27,9 @@ import type {
   FileSizes,
   HistoryEvent,
   JobPath,
+  KeptLine,
   NodeInfo,
+  Progress,
   StoredError,
   Transition,
   TransitionPage,
@@ -75,6 +77,24 @@ export type {
   VerifyReport,
   Violation,
   WorkerActivity,
+}
+
+/** A line that a handler wrote to `context.log`. */
+export interface JobLogLine extends Omit<KeptLine, 'fields'> {
+  /** Null if there are none; cut if they were long. */
+  readonly fields: Readonly<Record<string, unknown>> | null
+}
+
+/** Lines of one job, oldest first. `first` and `last`: the oldest and the newest line that is kept, by their `n`; null if there is none. */
+export interface JobLog {
+  readonly lines: readonly JobLogLine[]
+  readonly first: number | null
+  readonly last: number | null
+}
+
+/** What a handler reported as the progress of its job. */
+export interface JobProgress extends Omit<Progress, 'value'> {
+  readonly progress: unknown
 }
 
 /**
@@ -222,6 +242,13 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
   list(filter?: JobFilter, options?: { readonly signal?: AbortSignal }): Promise<JobList>
   /** The transitions of the job, oldest first; `after` is a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
   history(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<readonly HistoryEvent[]>
+  /**
+   * The lines that its handlers have logged, oldest first, with an `n` above `after`; `limit` 1 to 1,000. A log keeps its newest 1,000 lines
+   * and 256 KiB. Rejects with `JobNotFoundError`.
+   */
+  log(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<JobLog>
+  /** Jobs whose progress was stored since the instant `at`, epoch ms, the latest first; 1,000 at most. A poll is cheap. */
+  progressSince(at: number): Promise<readonly JobProgress[]>
   /**
    * Why the job is in its state, what can happen next and what prevents it: a snapshot of the file and of this process. A producer knows
    * only the file. Rejects with `JobNotFoundError`.

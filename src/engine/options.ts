@@ -30,6 +30,8 @@ export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = reado
    * them until it is overwritten, or the last process stops cleanly.
    */
   readonly secureDelete?: boolean
+  /** Whether the lines that handlers write to `context.log` are kept with their jobs; true by default. A handler may say otherwise. */
+  readonly keepLogs?: boolean
   /** Structured log, such as a pino logger; without it nothing is logged. Errors that it throws or rejects with are ignored. */
   readonly log?: SystemLog
   /**
@@ -64,6 +66,7 @@ const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, C
     typeof given === 'string' ? [] : [`acceptLoss is ${shown(given)}; it must be the acceptance of a LostJobsError`],
   secureDelete: (given) =>
     typeof given === 'boolean' ? [] : [`secureDelete is ${shown(given)}; it must be true or false`],
+  keepLogs: (given) => (typeof given === 'boolean' ? [] : [`keepLogs is ${shown(given)}; it must be true or false`]),
   // Messages for a missing method are dropped, as is what a method throws.
   log: (log) =>
     typeof log === 'object' && log !== null ? [] : [`log is ${shown(log)}; it must be a logger such as pino`],

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { pageSizes, shown } from '../config.ts'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
 import { parseFilter } from '../job/filter.ts'
-import { type Job, toJob } from '../job/row.ts'
+import { type Job, parseJson, toJob } from '../job/row.ts'
 import { countStates } from '../machines/edges.ts'
 import type { JobState } from '../machines/job.ts'
 import type {
@@ -15,7 +15,7 @@ import type {
   TransitionPage,
   VerifyReport,
 } from '../persistence/store.ts'
-import type { JobFilter, JobList, JobSystem } from './job-system.ts'
+import type { JobFilter, JobList, JobLog, JobLogLine, JobProgress, JobSystem } from './job-system.ts'
 
 /** What a system answers from its store alone; `JobSystem` documents each method. */
 export class StoreReads {
@@ -50,6 +50,22 @@ export class StoreReads {
     const history = await this.#store.history(id, { after, limit })
     if (!history) throw new JobNotFoundError(id)
     return history
+  }
+
+  async log(id: number, { after = 0, limit = pageSizes.log.byDefault } = {}): Promise<JobLog> {
+    assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
+    assertWithin('limit', limit, 1, pageSizes.log.max)
+    assertId(id)
+    const log = await this.#store.log(id, { after, limit })
+    if (!log) throw new JobNotFoundError(id)
+    const lines = log.lines.map((line) => ({ ...line, fields: parseJson(line.fields) as JobLogLine['fields'] }))
+    return { ...log, lines }
+  }
+
+  async progressSince(at: number): Promise<readonly JobProgress[]> {
+    assertWithin('at', at, 0, Number.MAX_SAFE_INTEGER)
+    const found = await this.#store.progressSince(at)
+    return found.map(({ value, ...rest }) => ({ ...rest, progress: parseJson(value) }))
   }
 
   async transitions({

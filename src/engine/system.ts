@@ -65,6 +65,7 @@ interface SystemParts {
   /** Returns a new id for a bulk action, never the same twice. */
   readonly newId: () => string
   readonly log: SystemLog
+  readonly keepLogs: boolean
   readonly onFatal: (error: Error) => void
   /** Called when everything is closed. */
   readonly onStopped: () => void

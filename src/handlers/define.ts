@@ -6,7 +6,10 @@ import type { TransactionClient } from '../job/client.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
 import type { Backoff } from './backoff.ts'
 
-/** Structured lines, with the id and type of the job; never log a payload. */
+/**
+ * Structured lines, with the id and type of the job, in the log of the process. They are also kept with the job, at most 1,000 lines and
+ * 256 KiB, the newest, unless `keepLog` or `keepLogs` is false. Never log a payload or a secret.
+ */
 interface JobLog {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
@@ -34,6 +37,12 @@ export interface JobContext {
    * it. At most 1,000 characters; the last note counts. Never note a payload or a secret.
    */
   readonly note: (text: string) => void
+  /**
+   * Reports how far the job is: a number from 0 to 100 (percent), `{ done, total }`, or any JSON value of at most 4,096 bytes. Its page
+   * shows it, and `find` returns it. The last value is kept, also when a new attempt begins; it is stored within a second, and with the end
+   * of the attempt. It never fails a job: a value that cannot be kept is reported in the log.
+   */
+  readonly progress: (value: unknown) => void
   /**
    * Lets this job succeed with a transaction that you have begun on `client`: if it commits, the job has succeeded, together with all else
    * that it wrote; if it does not, neither has happened. Call it once, before you commit, and then return. Rejects with `LeaseLostError` if
@@ -64,6 +73,8 @@ export interface Handler<Output = unknown, Input = unknown, Type extends string 
   readonly maxAttempts?: number
   /** The delay before the next attempt; by default the exponential backoff of the settings. */
   readonly backoffMs?: Backoff
+  /** Whether the lines of `context.log` are kept with the job; true by default. The log of the process has them anyway. */
+  readonly keepLog?: boolean
 }
 
 /** One more than the most retries of a job. */
@@ -79,7 +90,7 @@ export function defineHandler<Output, Input, const Type extends string>(
 ): Handler<Output, Input, Type> {
   const wrongKind = kindOf(handler)
   if (wrongKind) throw new TypeError(`a handler must be an object of type, payload and run, got ${wrongKind}`)
-  const { type, payload, run, timeoutMs, maxAttempts, backoffMs } = handler
+  const { type, payload, run, timeoutMs, maxAttempts, backoffMs, keepLog } = handler
   const name = type === undefined ? 'handler without a type' : `handler ${JSON.stringify(type)}`
   assertKnown(name, handler)
   if (typeof type !== 'string' || !namePattern.test(type)) {
@@ -100,6 +111,8 @@ export function defineHandler<Output, Input, const Type extends string>(
   if (backoffMs !== undefined && (typeof backoffMs !== 'function' || isAsyncOrGenerator(backoffMs))) {
     throw new TypeError(`${name}: backoffMs must be a function that returns a number of milliseconds`)
   }
+  if (keepLog !== undefined && typeof keepLog !== 'boolean')
+    throw new TypeError(`${name}: keepLog must be true or false, got ${shown(keepLog)}`)
   return handler
 }
 
@@ -129,6 +142,7 @@ const members: Readonly<Record<keyof Handler, true>> = {
   timeoutMs: true,
   maxAttempts: true,
   backoffMs: true,
+  keepLog: true,
 }
 
 /** An instance of a user's class may have more members, which its `run` needs. */

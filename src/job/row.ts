@@ -97,7 +97,7 @@ const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] 
 /** A stored job as readers see it. One whose payload cannot be read has null, and an error that says so. */
 export function toJob({ payload, maxAttempts, progress, ...row }: JobRow): Job {
   const parsed = jsonNames.map((name) => [name, JSON.parse(row[name] as string)])
-  const job = { ...row, ...Object.fromEntries(parsed), maxRetries: maxAttempts - 1, progress: parseProgress(progress) }
+  const job = { ...row, ...Object.fromEntries(parsed), maxRetries: maxAttempts - 1, progress: parseJson(progress) }
   try {
     return { ...job, payload: JSON.parse(payload) }
   } catch {
@@ -109,8 +109,8 @@ export function toJob({ payload, maxAttempts, progress, ...row }: JobRow): Job {
   }
 }
 
-/** Null also if somebody has damaged it: no job depends on it. */
-export function parseProgress(text: string | null): unknown {
+/** For what no job depends on: null also if somebody has damaged it. */
+export function parseJson(text: string | null): unknown {
   try {
     return text === null ? null : JSON.parse(text)
   } catch {

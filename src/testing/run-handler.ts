@@ -4,7 +4,7 @@ import { checkPayload, type Handler, type JobContext } from '../handlers/define.
 /**
  * Checks the payload against the handler's schema and calls its `run` once, without a queue or a file; resolves with what it returned.
  * Rejects with `PayloadError`, or with what the handler threw. `context` is passed to `run`; by default it is attempt 1 of 4 of job 1, and
- * its `complete` does nothing.
+ * its `progress` and `complete` do nothing.
  */
 export async function runHandler<Output>(
   handler: Handler<Output>,
@@ -13,6 +13,7 @@ export async function runHandler<Output>(
 ): Promise<unknown> {
   const log = { info() {}, warn() {}, error() {} }
   const note = () => {}
+  const progress = () => {}
   const complete = async () => {}
   const { signal } = new AbortController()
   const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload) ?? 'null'), 'payload')
@@ -25,6 +26,7 @@ export async function runHandler<Output>(
     signal,
     log,
     note,
+    progress,
     complete,
     ...context,
   })

@@ -116,6 +116,34 @@ describeInBrowser('in a browser', () => {
   })
 
   describe("a job's page", () => {
+    test('moves the bar of its progress and adds what it logs, without a reload', async () => {
+      const steps = Array.from({ length: 3 }, () => deferred())
+      const stepping = aHandler('stepping', async (_: unknown, { progress, log }) => {
+        for (const [index, { promise }] of steps.entries()) {
+          progress({ done: index, total: steps.length })
+          log.info({ index }, `step ${index}`)
+          await promise
+        }
+        progress(100)
+      })
+      const { url, post } = await startDashboard({ handlers: [stepping] })
+      const { body } = await post('/jobs', { type: 'stepping', payload: null })
+      const page = await openPage(`${url}/dashboard/jobs/${body.id}`)
+      const position = () => page.evaluate(`document.querySelector('#progress progress')?.position`)
+      await expect.poll(position).toBe(0)
+      await page.evaluate('window.isSame = true')
+
+      steps[0]!.resolve()
+      await expect.poll(position).toBeCloseTo(1 / 3)
+      await untilText(page, '#line-2', /step 1/)
+      for (const { resolve } of steps) resolve()
+      await expect.poll(position).toBe(1)
+
+      await untilText(page, 'h1 + .state', 'succeeded')
+      expect(await page.locator('.log li').count()).toBe(3)
+      expect(await page.evaluate('window.isSame')).toBe(true)
+    })
+
     test('highlights the path of a job while it fails', async () => {
       const server = await startDashboard()
       const { body } = await server.post('/jobs', { type: 'waiting', payload: 'out of luck', max_retries: 1 })

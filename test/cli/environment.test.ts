@@ -42,6 +42,7 @@ test('without any settings the defaults apply', () => {
     databasePath: './data/jobs.db',
     postgres: null,
     secureDelete: false,
+    keepLogs: true,
     apiToken: null,
     maxRequestBytes: 8_388_608,
     maxInFlightRequests: 1_000,
@@ -143,6 +144,7 @@ describe('any other variable', () => {
     ['WEBHOOK_ALLOW_PRIVATE', '1', 'true or false'],
     ['WEBHOOK_ALLOW_PRIVATE', 'TRUE', 'true or false'],
     ['SECURE_DELETE', 'on', 'true or false'],
+    ['KEEP_JOB_LOGS', 'no', 'true or false'],
   ])('%s=%s is refused in one line that says what it must be', (name, value, takes) => {
     expect(problemsOf({ [name]: value })).toEqual([`${name} is ${JSON.stringify(value)}; it must be ${takes}`])
   })
@@ -179,6 +181,7 @@ describe('any other variable', () => {
       SMTP_FROM: 'jobs@example.com',
       WEBHOOK_ALLOW_PRIVATE: 'true',
       SECURE_DELETE: 'true',
+      KEEP_JOB_LOGS: 'false',
       WEBHOOK_SECRET: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
     })
 
@@ -187,6 +190,7 @@ describe('any other variable', () => {
       allowedHosts: ['jobs.example', '[2001:db8::7]:80', 'other.example'],
       databasePath: '/var/lib/jobs of mine/ä.db',
       secureDelete: true,
+      keepLogs: false,
       apiToken: token,
       logLevel: 'silent',
       smtp: { host: 'smtp.example', port: 465, user: 'api key', password: 'p w="#"', from: 'jobs@example.com' },

@@ -45,6 +45,34 @@ describe('a running job', () => {
   })
 })
 
+describe('what a handler reported', () => {
+  test('can be read after its process was killed, and its next attempt goes on with the log', async () => {
+    const database = join(folder, 'reports.db')
+    const reader = await createJobSystem({ database })
+    const [job] = await reader.enqueue([{ type: 'report', payload: null }])
+    const first = await startChild({ database, holdMs: 600_000 })
+    await until(async () => (await reader.find(job!.id))?.progress !== null)
+
+    first.kill('SIGKILL')
+    await first.exited
+
+    expect(await reader.find(job!.id)).toMatchObject({
+      state: 'running',
+      progress: { done: 1, total: 2 },
+      progressAttempt: 1,
+    })
+    expect((await reader.log(job!.id)).lines).toMatchObject([{ n: 1, attempt: 1, message: 'half way' }])
+    const second = await startChild({ database })
+    await untilFinished(reader, 1)
+    expect((await reader.log(job!.id)).lines.map(({ n, message }) => [n, message])).toEqual([
+      [1, 'half way'],
+      [2, 'half way'],
+    ])
+    expect((await reader.verify()).violations).toEqual([])
+    await endWith(second, reader)
+  })
+})
+
 // Each with its own file, all at once, because they wait for other processes.
 describe.concurrent('a process that is killed', () => {
   // Waiting jobs wait for long, and the clock of the second process is further ahead, so everything comes due there.

@@ -8,6 +8,11 @@ const [, , build, connectionString, schema, leaseMs = '1000'] = process.argv
 const { createJobSystem, defineHandler } = await import(`${build}/index.js`)
 const runs = {
   work: () => new Promise((resolve) => setTimeout(resolve, 5)),
+  report(ms, { progress, log }) {
+    progress(50)
+    log.info({}, 'half way')
+    return new Promise((resolve) => setTimeout(resolve, ms))
+  },
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   block(ms) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)

@@ -107,6 +107,18 @@ describe.skipIf(postgresMissing)('a node on PostgreSQL', () => {
     expect(await producer.find(id)).toMatchObject({ crashes: 1, state: 'running' })
   })
 
+  test('that was killed leaves the progress and the log of its jobs, for other nodes to read', async () => {
+    const { producer, node, id } = await aNodeThatRuns('report', 600_000, {})
+    await expect.poll(async () => (await producer.find(id))?.progress).toBe(50)
+
+    node.kill('SIGKILL')
+    await once(node, 'exit')
+
+    expect((await producer.log(id)).lines).toMatchObject([{ n: 1, attempt: 1, message: 'half way' }])
+    expect(await producer.progressSince(0)).toMatchObject([{ job: { id }, progress: 50 }])
+    expect(await producer.find(id)).toMatchObject({ progress: 50, progressAttempt: 1 })
+  })
+
   test('that stands still for longer than its lease loses its jobs, and goes on as another node', async () => {
     const { address, schema, node, events, producer } = await aNodeThatRuns('sleep', 2_000, { leaseMs: 1_000 })
 

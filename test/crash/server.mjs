@@ -37,6 +37,11 @@ const runs = {
   hold: () => setTimeout(holdMs),
   stuck: () => new Promise(() => {}),
   polite: (_, { signal }) => setTimeout(600_000, undefined, { signal }),
+  report(_, { progress, log }) {
+    progress({ done: 1, total: 2 })
+    log.info({}, 'half way')
+    return setTimeout(holdMs)
+  },
   flaky(_, { attempt }) {
     if (attempt === 1) throw new Error('the first attempt fails')
   },

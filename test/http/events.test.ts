@@ -85,7 +85,8 @@ function aLongHistory({ count = 0, message = '' } = {}) {
       const last = Math.min(history.count, from + limit)
       return { transitions: Array.from({ length: last - from }, (_, index) => transition(from + 1 + index)), last }
     },
-  } as JobSystem
+    progressSince: async () => [],
+  } as unknown as JobSystem
   return history
 }
 

@@ -218,7 +218,7 @@ describe('a tour through the API', () => {
     await server.untilState(3, 'succeeded')
     for (const id of [1, 2, 3]) {
       await get(`/jobs/${id}`, 200)
-      for (const part of ['history', 'explain', 'machine.svg', 'machine.svg?at=1'])
+      for (const part of ['history', 'log', 'explain', 'machine.svg', 'machine.svg?at=1'])
         await get(`/jobs/${id}/${part}`, 200)
     }
     for (const machine of ['job', 'dispatcher', 'worker']) {
@@ -265,11 +265,16 @@ describe('a tour through the API', () => {
     await post('/jobs', twice, 409)
     await post('/jobs', [aWaitingJob(), aWaitingJob(), aWaitingJob()], 429)
     await get('/jobs?limit=0&state=x&y=1', 400)
-    for (const path of ['/jobs/1/history?after=x', '/jobs/1/explain?x', '/jobs/1/machine.svg?at=99'])
+    for (const path of [
+      '/jobs/1/history?after=x',
+      '/jobs/1/log?limit=0',
+      '/jobs/1/explain?x',
+      '/jobs/1/machine.svg?at=99',
+    ])
       await get(path, 400)
     for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=x`, 400)
     for (const id of ['9', 'x']) {
-      for (const part of ['', '/history', '/explain', '/machine.svg']) await get(`/jobs/${id}${part}`, 404)
+      for (const part of ['', '/history', '/log', '/explain', '/machine.svg']) await get(`/jobs/${id}${part}`, 404)
       for (const path of [`/jobs/${id}/cancel`, `/jobs/${id}/requeue`]) await post(path, undefined, 404)
     }
     for (const path of ['/jobs/2/cancel', '/jobs/2/requeue']) await post(path, undefined, 409)

@@ -6,6 +6,8 @@ const slots = (test: string) => ['machines/slots.test.ts', test] as const
 const attempt = (test: string) => ['engine/dispatch/attempt.test.ts', test] as const
 const system = (test: string) => ['system.test.ts', test] as const
 const tracing = (test: string) => ['observe/tracing/tracing.test.ts', test] as const
+const reports = (test: string) => ['engine/dispatch/reports.test.ts', `what a handler reports ${test}`] as const
+const ofSystem = (test: string) => ['system-reports.test.ts', test] as const
 const stop = (test: string) => ['system-stop.test.ts', test] as const
 
 const machine: readonly Mutation[] = [
@@ -539,6 +541,58 @@ const attempts: readonly Mutation[] = [
   ),
 ]
 
+const reporting: readonly Mutation[] = [
+  bug(
+    'a report is written after its attempt',
+    reports('goes with the outcome if that is sooner, and nothing is written after it'),
+    {
+      file: 'engine/dispatch/reports.js',
+      find: 'this.#waiting.delete(open);\n                if (this.#waiting.size === 0)\n                    this.#rest();',
+      replace: '',
+    },
+  ),
+  bug(
+    'an outcome leaves behind what was reported last',
+    ofSystem('progress is stored with the end of the attempt, however soon that is'),
+    { file: 'engine/dispatch/attempt.js', find: 'event && report ? { ...event, report } : event', replace: 'event' },
+  ),
+  bug('one write of reports overtakes the other', reports('waits until the write before has ended'), {
+    file: 'engine/dispatch/reports.js',
+    find: 'this.#timer !== undefined || this.#writing',
+    replace: 'this.#timer !== undefined',
+  }),
+  bug('a report is written at once', reports('is written once a second, all jobs together, the last progress only'), {
+    file: 'engine/dispatch/reports.js',
+    find: 'const writeMs = 1_000;',
+    replace: 'const writeMs = 100;',
+  }),
+  bug(
+    'a flood of lines fills the memory',
+    reports('is bounded: of a flood the newest lines are kept, and the log says how many are not'),
+    { file: 'engine/dispatch/handler-report.js', find: 'count > linesMax', replace: 'false' },
+  ),
+  bug(
+    'long lines of many handlers fill the memory',
+    reports('of long lines is bounded in bytes, of one attempt and of all together'),
+    { file: 'engine/dispatch/handler-report.js', find: 'this.#shared.bytes > allBytesMax', replace: 'false' },
+  ),
+  bug(
+    'nobody says that lines were dropped',
+    reports('is lost if it cannot be stored, except for the progress, and its log says how many lines were'),
+    { file: 'engine/dispatch/handler-report.js', find: 'this.#dropped > 0', replace: 'false' },
+  ),
+  bug(
+    'a log is kept although its handler says that it is not',
+    ofSystem('a log is not kept if its handler or the system says so, and the log of the process has the lines'),
+    { file: 'engine/dispatch/attempt.js', find: 'this.#handler?.keepLog !== false', replace: 'true' },
+  ),
+  bug(
+    'a client that comes back is told of old progress',
+    ['http/reports.test.ts', 'the progress of jobs on /events is not told again to a client that comes back'],
+    { file: 'http/events/progress-tail.js', find: 'isFirst ? [] : fresh.reverse()', replace: 'fresh.reverse()' },
+  ),
+]
+
 const around: readonly Mutation[] = [
   bug('a grace longer than a timer can wait ends at once', stop('a stop may wait forever'), {
     file: 'engine/system.js',
@@ -591,4 +645,4 @@ const around: readonly Mutation[] = [
   }),
 ]
 
-export const engineBugs: readonly Mutation[] = [...machine, ...dispatching, ...attempts, ...around]
+export const engineBugs: readonly Mutation[] = [...machine, ...dispatching, ...attempts, ...reporting, ...around]

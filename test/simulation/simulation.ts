@@ -262,6 +262,7 @@ class Simulation {
       shutdownGraceMs: 1_000,
     })
     const system = createSystem({
+      keepLogs: true,
       settings,
       registry: new Registry(
         createHandlers({

@@ -7,9 +7,10 @@ const silent = { info() {}, warn() {}, error() {} }
 export function aContext(given: Partial<JobContext> = {}): JobContext {
   const { signal } = new AbortController()
   const note = () => {}
+  const progress = () => {}
   const complete = async () => {}
   const job = { jobId: 7, attempt: 1, maxAttempts: 4, idempotencyToken: 'f00d.7' }
-  return { ...job, signal, log: silent, note, complete, ...given }
+  return { ...job, signal, log: silent, note, progress, complete, ...given }
 }
 
 /** Makes one attempt as the system does: checks the payload first, as it was sent. */

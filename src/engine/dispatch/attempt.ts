@@ -22,9 +22,11 @@ import type { RunAttempt } from '../../machines/dispatcher-actors.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
 import type { RunningAttempt, Stall } from '../../machines/slots.ts'
 import type { Tracing } from '../../observe/tracing/tracing.ts'
-import type { Store } from '../../persistence/store.ts'
+import type { LogLine, Store } from '../../persistence/store.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
+import { toLine } from './log-line.ts'
+import type { AttemptReports, Reports } from './reports.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
 
 /** The shortest snooze, in ms: a job without a minimum ran 600 times a second. */
@@ -48,6 +50,9 @@ interface AttemptOptions {
   readonly tracing: Pick<Tracing, 'attempt'>
   /** `trace`: the trace fields of each line. */
   readonly log: (job: Pick<LeasedJob, 'id' | 'type' | 'attempt'>, trace: object) => JobContext['log']
+  readonly reports: Pick<Reports, 'open'>
+  /** Whether the log of a job is kept, unless its handler says that it is not. */
+  readonly keepLogs: boolean
   readonly stats: {
     started(job: Pick<LeasedJob, 'type' | 'runAt'>, at: number, timeoutMs: number): void
     ended(job: Pick<LeasedJob, 'type'>, tookMs: number): void
@@ -84,6 +89,9 @@ class Attempt implements RunningAttempt {
   #lost = false
   #settled = false
   #note: string | undefined
+  #log: JobContext['log'] | undefined
+  #reports: AttemptReports | undefined
+  #hasToldOfProgress = false
   /** The handler has put the outcome into a transaction of its own, which may have been committed. */
   #isCompleting = false
   /** As it was when the handler was told to stop. */
@@ -172,9 +180,51 @@ class Attempt implements RunningAttempt {
 
   /** Created on first use, like `signal`. */
   get log(): JobContext['log'] {
+    this.#log ??= this.#keepsLog ? this.#keptLog() : this.#processLog
+    return this.#log
+  }
+
+  get #keepsLog(): boolean {
+    return this.#options.keepLogs && this.#handler?.keepLog !== false
+  }
+
+  /** For what is not the handler's: its fault is in the history. */
+  get #processLog(): JobContext['log'] {
     const { trace } = this.#job
     const comesFrom = trace?.traceparent ? { trace_id: traceIdOf({ traceparent: trace.traceparent }) } : {}
     return this.#options.log(this.#job, this.#span?.logFields ?? comesFrom)
+  }
+
+  #keptLog(): JobContext['log'] {
+    const log = this.#processLog
+    const kept = (level: LogLine['level']) => (fields: object, message: string) => {
+      log[level](fields, message)
+      this.#keepLine(level, fields, message)
+    }
+    // What else the logger has stays there.
+    return Object.assign(Object.create(log), { info: kept('info'), warn: kept('warn'), error: kept('error') })
+  }
+
+  #keepLine(level: LogLine['level'], fields: object, message: string): void {
+    try {
+      this.#openReports()?.line(toLine(this.#options.now(), level, fields, message))
+    } catch {
+      // What cannot be read is not kept: a line must not fail a job.
+    }
+  }
+
+  progress(value: unknown): void {
+    const fault = this.#openReports()?.progress(value) ?? null
+    if (fault === null || this.#hasToldOfProgress) return
+    this.#hasToldOfProgress = true
+    this.log.warn({ fault }, 'a handler called progress with a value that is not kept; the progress stays as it was')
+  }
+
+  /** Null once the lease has ended, or may have ended with a transaction of the handler, which has locked the job. */
+  #openReports(): AttemptReports | null {
+    if (this.#settled || this.#isCompleting) return null
+    this.#reports ??= this.#options.reports.open(this.#job)
+    return this.#reports
   }
 
   note(text: unknown): void {
@@ -185,6 +235,7 @@ class Attempt implements RunningAttempt {
     const wasCompleting = this.#isCompleting
     // Also if no answer comes: the transaction may still be committed.
     this.#isCompleting = true
+    await this.#reports?.flush()
     await this.#options.transactions.complete(client, this.#event('succeed')).catch((error) => {
       if (error instanceof InvalidInputError) this.#isCompleting = wasCompleting
       throw error
@@ -217,11 +268,12 @@ class Attempt implements RunningAttempt {
     const isDone = await this.#hasCompleted()
     if (!isDone || this.#settled) return this.#end(outcome)
     if (thrown !== undefined)
-      this.log.warn(
+      this.#processLog.warn(
         { error: describeError(thrown).name },
         'the handler threw after its transaction was committed; the job has succeeded all the same',
       )
     this.#settled = true
+    this.#reports?.end()
     this.#span?.end(this.#event('succeed'), undefined)
     this.#report.settled(null, true)
   }
@@ -242,7 +294,9 @@ class Attempt implements RunningAttempt {
 
   #settle(event: LeaseEvent | null, ended: boolean): void {
     this.#settled = true
-    this.#report.settled(this.#span ? this.#span.end(event, this.aborted?.reason) : event, ended)
+    const report = this.#reports?.end()
+    const outcome = event && report ? { ...event, report } : event
+    this.#report.settled(this.#span ? this.#span.end(outcome, this.aborted?.reason) : outcome, ended)
   }
 
   /** Not negative if the clock was set back. */
@@ -296,7 +350,7 @@ class Attempt implements RunningAttempt {
   }
 
   #told(fault: string): string {
-    this.log.warn(
+    this.#processLog.warn(
       { fault },
       'a handler asked for a delay that cannot be used as it is; if it is not a number, the backoff is used instead',
     )
@@ -347,6 +401,10 @@ class Context implements JobContext {
   /** Handlers take it out of the context, as they do with the rest. */
   get note(): JobContext['note'] {
     return (text) => this.#of.note(text)
+  }
+
+  get progress(): JobContext['progress'] {
+    return (value) => this.#of.progress(value)
   }
 
   get complete(): JobContext['complete'] {

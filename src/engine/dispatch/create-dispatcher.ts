@@ -11,6 +11,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { timers } from '../../runtime/timers.ts'
 import type { Inspector, SystemLog } from '../job-system.ts'
 import { createRunAttempt } from './attempt.ts'
+import { Reports } from './reports.ts'
 
 /** What a dispatcher is made of. */
 interface DispatcherParts {
@@ -18,6 +19,7 @@ interface DispatcherParts {
   readonly clock: Clock
   readonly random: () => number
   readonly log: SystemLog
+  readonly keepLogs: boolean
   readonly inspect?: Inspector | undefined
   readonly registry: Registry
   readonly store: Store
@@ -28,7 +30,8 @@ interface DispatcherParts {
 
 /** Creates the actor that gives jobs to workers, with what its attempts need, but does not start it. */
 export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatcherMachine> {
-  const { settings, clock, random, log, inspect, registry, store, stats, tracing, listener } = parts
+  const { settings, clock, random, log, keepLogs, inspect, registry, store, stats, tracing, listener } = parts
+  const clockTimers = clock.timers ?? timers
   const runAttempt = createRunAttempt({
     registry,
     databaseIdOf: (jobId) => store.databaseIdOf(jobId),
@@ -39,7 +42,9 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
     now: () => clock.now(),
     // With a manual clock, no time is lost while the loop is blocked.
     stalls: clock.timers ? { loopMs: () => 0, threadMs: () => 0 } : store.stalls,
-    timers: clock.timers ?? timers,
+    timers: clockTimers,
+    reports: new Reports(store, clockTimers),
+    keepLogs,
     tracing,
     log: ({ id, type, attempt }, trace) => log.child({ job_id: id, type, attempt: attempt + 1, ...trace }),
     stats: {

@@ -4,6 +4,7 @@ import type { Outgoing } from '../exchange.ts'
 import type { Session } from '../session.ts'
 import { type EventFilter, EventPage } from './event-page.ts'
 import { EventReader } from './event-reader.ts'
+import { ProgressTail, progressFrames } from './progress-tail.ts'
 
 /** Open streams; for one more the oldest ends. */
 const readersMax = 100
@@ -23,6 +24,8 @@ const troubleMs = 1_000
  * however many clients listen.
  */
 const pauseTurns = 19
+/** The least time between two looks for progress, in ms: each job reports it once a second at most. */
+const progressMs = 500
 const heartbeatMsDefault = 15_000
 
 export interface EventFeedOptions {
@@ -60,10 +63,14 @@ export class EventFeed {
   #heart: NodeJS.Timeout | undefined
   #reading = false
   #turns = 0
+  readonly #progress: ProgressTail
+  /** Monotonic ms. */
+  #progressAt = 0
   #closed = false
 
   constructor(options: EventFeedOptions) {
     this.#system = options.system
+    this.#progress = new ProgressTail(options.system)
     this.#log = options.log
     this.#now = options.now
     this.#random = options.random
@@ -135,6 +142,7 @@ export class EventFeed {
     clearInterval(this.#heart)
     this.#timer = undefined
     this.#heart = undefined
+    this.#progress.forget()
   }
 
   #beat(): void {
@@ -163,6 +171,7 @@ export class EventFeed {
     try {
       const { transitions } = await this.#system.transitions({ after, limit: pageMax })
       this.#hand(after, transitions)
+      await this.#serveProgress()
       return transitions.length > 0 ? paceMs : restMs
     } catch (error) {
       if (error instanceof UnavailableError) return troubleMs
@@ -170,6 +179,15 @@ export class EventFeed {
       for (const reader of this.#readers) this.#drop(reader)
       return restMs
     }
+  }
+
+  /** Not before the transitions of the time, and only to those that read what they get. */
+  async #serveProgress(): Promise<void> {
+    if (performance.now() < this.#progressAt) return
+    const progress = await this.#progress.next(this.#now())
+    this.#progressAt = performance.now() + progressMs
+    if (progress.length === 0) return
+    for (const reader of this.#readers) if (reader.ready) reader.tellLive(progressFrames(progress, reader.filter))
   }
 
   /** The position of the readers whose turn it is; undefined if nobody can accept more. */

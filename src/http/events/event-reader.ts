@@ -62,6 +62,11 @@ export class EventReader {
     if (frames.length > 0) this.#outgoing.write(frames)
   }
 
+  /** Sends events that have no place among the others. */
+  tellLive(frames: string): void {
+    if (frames !== '') this.#outgoing.write(frames)
+  }
+
   /** Sends a comment, unless something is already being sent. */
   beat(): void {
     if (this.#after === undefined || this.#outgoing.writableLength > 0) return

@@ -13,7 +13,7 @@ export const eventRoutes: readonly ApiRoute[] = [
     tag: 'Jobs',
     summary: 'Stream every transition as it happens, as server-sent events',
     description:
-      'Each has its `id`, `event: transition` and, as `data`, JSON with `job_id`, `seq`, `event`, `from`, `to`, `attempt`, `at`, `cause`, `type`, `queue` and, if they apply, `actor`, `reason`, `bulk` and `error`. It begins now, or after the `Last-Event-ID` header, which browsers send automatically. A comment is sent every 15 s. Under a load it falls behind, loses nothing and catches up. A stream ends after some ten minutes, and at once when it is the oldest of more than 100: its client comes back by `Last-Event-ID` and misses nothing.',
+      'Each has its `id`, `event: transition` and, as `data`, JSON with `job_id`, `seq`, `event`, `from`, `to`, `attempt`, `at`, `cause`, `type`, `queue` and, if they apply, `actor`, `reason`, `bulk` and `error`. What jobs report as their progress comes between them, live, as `event: progress` without an id: `job_id`, `progress`, `attempt`, `at`, `type` and `queue`, at most once a second for each job, and not with `state`. A client that comes back is not told of what it missed of that. The stream begins now, or after the `Last-Event-ID` header, which browsers send automatically. A comment is sent every 15 s. Under a load it falls behind, loses nothing and catches up. A stream ends after some ten minutes, and at once when it is the oldest of more than 100: its client comes back by `Last-Event-ID` and misses nothing.',
     answers: { 200: { description: 'A stream of some minutes.', texts: ['text/event-stream'] } },
     examples: [{ summary: 'of dead letters', status: 200, query: 'state=dead', isEndless: true }],
     limit: 'none',

@@ -19,6 +19,7 @@ import { callerOf, idOf, parseBody } from '../request.ts'
 import { count, instant, instantOf, jobId, named, state, traceId, type Wire } from '../wire.ts'
 import { createJobRoute, createJobsRoute } from './create-jobs.ts'
 import { explainRoute } from './explain.ts'
+import { logRoute } from './log.ts'
 import { renderJobRoute } from './machines.ts'
 import { type ApiRoute, get, post } from './route.ts'
 
@@ -45,6 +46,15 @@ const job = named(
       finished_at: instant.nullable(),
       error: jobError.nullable().describe('The error of the last failed attempt.'),
       trace_id: traceId,
+      progress: z
+        .unknown()
+        .describe(
+          'What its handler reported last: a number from 0 to 100, `{ done, total }` or any other JSON value; `null` if nothing.',
+        ),
+      progress_at: instant.nullable().describe('When that was stored.'),
+      progress_attempt: count
+        .nullable()
+        .describe('The attempt that reported it: a new one leaves it until it reports something itself.'),
     })
     .describe('Values that do not apply are `null`.'),
 )
@@ -140,6 +150,7 @@ export const jobRoutes: readonly ApiRoute[] = [
       return reply({ history: events.map(eventView) } satisfies Wire<typeof history>)
     },
   }),
+  logRoute,
   explainRoute,
   renderJobRoute,
   ...commandRoutes,
@@ -162,6 +173,9 @@ function jobView(given: Job): Wire<typeof job> {
     finished_at: instantOf(given.finishedAt),
     error: given.error,
     trace_id: given.traceId,
+    progress: given.progress,
+    progress_at: instantOf(given.progressAt),
+    progress_attempt: given.progressAttempt,
   }
 }
 

@@ -130,8 +130,8 @@ export class PostgresStore implements Store {
   readonly #meter = new CommitMeter()
   /** Null for a producer. */
   readonly #loopBeat: LoopBeat | null
-  /** What is being stored of the reports of handlers, and of which jobs. */
-  #reporting: { readonly ids: ReadonlySet<number>; readonly done: Promise<void> } | null = null
+  /** The jobs whose handlers' reports are being stored, and when that is done. */
+  readonly #reporting = new Map<number, Promise<void>>()
   #reviving: Promise<void> | null = null
   #closed: Promise<void> | undefined
 
@@ -297,7 +297,7 @@ export class PostgresStore implements Store {
 
   async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
     // On another connection the outcome might overtake the report, which would then be refused.
-    if (this.#reporting && events.some(({ id }) => this.#reporting?.ids.has(id))) await this.#reporting.done
+    if (this.#reporting.size > 0) await Promise.all(events.map(({ id }) => this.#reporting.get(id)))
     const refused = await this.#commits.apply(events)
     this.#held.follow(events, refused)
     return refused
@@ -305,10 +305,10 @@ export class PostgresStore implements Store {
 
   async report(reports: Parameters<Store['report']>[0]): Promise<void> {
     const reported = this.#commits.report(reports)
-    const reporting = { ids: new Set(reports.map(({ id }) => id)), done: reported.catch(() => {}) }
-    this.#reporting = reporting
-    await reporting.done
-    if (this.#reporting === reporting) this.#reporting = null
+    const done = reported.catch(() => {})
+    for (const { id } of reports) this.#reporting.set(id, done)
+    await done
+    for (const { id } of reports) if (this.#reporting.get(id) === done) this.#reporting.delete(id)
     return reported
   }
 

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { abortGraceMs } from '../../../src/config.ts'
 import { createRunAttempt, currentJob } from '../../../src/engine/dispatch/attempt.ts'
+import { Reports } from '../../../src/engine/dispatch/reports.ts'
 import {
   AttemptTimeoutError,
   InvalidInputError,
@@ -849,6 +850,8 @@ function optionsFor(
     random: () => 0.5,
     now: vi.isFakeTimers() ? Date.now : () => 0,
     log: () => log,
+    reports: new Reports({ report: async () => {} }, timers),
+    keepLogs: true,
     stats,
     tracing: { attempt: () => null },
     stalls: { loopMs: () => 0, threadMs: () => 0 },

@@ -67,6 +67,23 @@ const once = ['enqueue', 'lease', 'start', 'succeed']
 const twice = ['enqueue', 'lease', 'start', 'fail', 'due', 'lease', 'start', 'succeed']
 
 describe.skipIf(postgresMissing)('a handler that completes its job in its own transaction', () => {
+  test('has stored what it reported before, and delays nobody with what it reports after', async () => {
+    const { id, system, events } = await ended(async (context, client) => {
+      context.progress(90)
+      context.log.info({}, 'before')
+      await client.query('BEGIN')
+      await write(client, context)
+      await context.complete(client)
+      context.progress(100)
+      context.log.info({}, 'after')
+      await client.query('COMMIT')
+    })
+
+    expect(events).toEqual(once)
+    expect(await system.find(id)).toMatchObject({ progress: 90 })
+    expect((await system.log(id)).lines.map(({ message }) => message)).toEqual(['before'])
+  })
+
   test('has its effect and its outcome in one commit, with the note and the counts', async () => {
     const { id, client, events, history, system, lines } = await ended(async (context, client) => {
       await client.query('BEGIN')

@@ -12,9 +12,11 @@ import { parseQuery, pathQuery } from '../../query.ts'
 import { renderJob } from '../charts/render.ts'
 import type { Allowed } from './allowed.ts'
 import { ExplanationSection } from './explanation.tsx'
+import { LogSection, newestLines } from './job-log.tsx'
 import { PathSection } from './job-path.tsx'
 import { page } from './page.tsx'
 import { number, Pre, ProducerNote, ReasonField, StateLabel, Time, upperFirst } from './parts.tsx'
+import { ProgressSection } from './progress.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
@@ -36,9 +38,10 @@ export async function jobPage(
   const lastSeq = explanation.because.seq
   const at = asked ?? lastSeq
   const after = Math.max(0, Math.min(at - timelineMax / 2, lastSeq - timelineMax))
-  const [history, chart] = await Promise.all([
+  const [history, chart, log] = await Promise.all([
     system.history(id, { after, limit: timelineMax }),
     renderJob(system, id, { inline: true, ...(asked === undefined ? {} : { at }) }),
+    newestLines(system, id),
   ])
   const { at: now } = explanation
   return page({
@@ -50,6 +53,7 @@ export async function jobPage(
       <>
         <Head job={job} next={explanation.next} allowed={allowed} />
         <ExplanationSection explanation={explanation} now={now} />
+        <ProgressSection job={job} now={now} />
         <PathSection
           id={id}
           at={at}
@@ -58,6 +62,7 @@ export async function jobPage(
           chart={chart}
           isKnownBulk={(bulk) => system.findBulk(bulk) !== undefined}
         />
+        <LogSection id={id} log={log} />
         <div class="columns">
           <Facts job={job} now={now} />
           <Payload job={job} />
