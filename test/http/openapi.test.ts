@@ -278,7 +278,13 @@ describe('a tour through the API', () => {
       for (const path of [`/jobs/${id}/cancel`, `/jobs/${id}/requeue`]) await post(path, undefined, 404)
     }
     for (const path of ['/jobs/2/cancel', '/jobs/2/requeue']) await post(path, undefined, 409)
-    for (const body of [[], {}, { command: 'run' }, { command: 'cancel', x: 1 }, { command: 'cancel', state: 'dead' }])
+    for (const body of [
+      [],
+      {},
+      { command: 'run' },
+      { command: 'cancel', x: 1 },
+      { command: 'cancel', state: 'succeeded' },
+    ])
       await post('/bulk', body, 400)
     await post('/bulk', { command: 'cancel' }, 202)
     const [bulk] = server.system.bulks()
