@@ -21,6 +21,8 @@ export interface Settings {
   readonly maxPayloadBytes: number
   /** Members and elements of one payload, at every depth. Its schema checks each one on the event loop. */
   readonly maxPayloadValues: number
+  /** What a handler returns, as UTF-8 JSON. */
+  readonly maxResultBytes: number
   /** How long running jobs may take to finish when the system stops. */
   readonly shutdownGraceMs: number
 }
@@ -39,6 +41,7 @@ export const defaults: Settings = {
   maxDepthPerQueue: 800_000,
   maxPayloadBytes: 262_144,
   maxPayloadValues: 10_000,
+  maxResultBytes: 65_536,
   shutdownGraceMs: 25_000,
 }
 
@@ -54,6 +57,7 @@ export const ranges: Readonly<Record<keyof Settings, { readonly min: number; rea
   maxDepthPerQueue: { min: 1, max: 1_000_000_000 },
   maxPayloadBytes: { min: 1, max: 268_435_456 },
   maxPayloadValues: { min: 1, max: 10_000_000 },
+  maxResultBytes: { min: 1, max: 268_435_456 },
   shutdownGraceMs: { min: 0, max: 86_400_000 },
 }
 
@@ -79,6 +83,8 @@ export const pageSizes = {
 export const requestDefaults = { maxRequestBytes: 8_388_608, maxInFlightRequests: 1_000 }
 /** The JSON of one HTTP request may have this many times the members and elements of one payload. */
 export const requestPayloadsMax = 10
+/** How long one HTTP request may wait for a result, in ms: less than proxies and our own server wait for a silent connection. */
+export const resultWaitMaxMs = 30_000
 /** The path under which browsers see the API and the dashboard, such as `/admin/jobs`, without a slash at its end. */
 export const basePathPattern = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/
 /** Of job types and queues. */

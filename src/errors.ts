@@ -84,6 +84,16 @@ export class PayloadError extends InvalidInputError {
   }
 }
 
+/**
+ * A handler returned what cannot be kept as the result of its job: it is not JSON, does not match the handler's `result` schema, or is too
+ * large. The job becomes `dead`, because another attempt would return the same after the same work.
+ */
+export class ResultError extends InvalidInputError {
+  constructor(issues: readonly InputIssue[], options?: ErrorOptions) {
+    super(issues, options, 'invalid_result')
+  }
+}
+
 /** No handler of this system runs jobs of that type. */
 export class UnknownTypeError extends InvalidInputError {
   constructor(type: string, knownTypes: readonly string[], path = 'type') {
@@ -103,6 +113,31 @@ export class JobNotFoundError extends JobSystemError {
   constructor(jobId: number) {
     super('job_not_found', `no job has the id ${jobId}`)
     this.jobId = jobId
+  }
+}
+
+/** There is no result, because the job is dead. The message has its explanation, `cause` the error of its last attempt. */
+export class JobFailedError extends JobSystemError {
+  readonly jobId: number
+
+  constructor(jobId: number, explanation: string, options?: ErrorOptions) {
+    super('job_failed', `there is no result: ${explanation}`, options)
+    this.jobId = jobId
+  }
+}
+
+/** The job had not ended after `timeoutMs`. It goes on, and its result can be asked for again. */
+export class ResultTimeoutError extends JobSystemError {
+  readonly jobId: number
+  readonly timeoutMs: number
+
+  constructor(jobId: number, timeoutMs: number) {
+    super(
+      'result_timeout',
+      `job ${jobId} has not ended within ${timeoutMs} ms; it goes on, and you can ask for its result again`,
+    )
+    this.jobId = jobId
+    this.timeoutMs = timeoutMs
   }
 }
 
@@ -392,10 +427,16 @@ export class LeaseLostError extends JobSystemError {
   }
 }
 
-/** The job was cancelled while it ran. */
+/** The job was cancelled: while it ran, or while somebody waited for its result (`jobId`). */
 export class JobCancelledError extends JobSystemError {
-  constructor() {
-    super('job_cancelled', 'the job was cancelled')
+  readonly jobId: number | undefined
+
+  constructor(jobId?: number) {
+    super(
+      'job_cancelled',
+      jobId === undefined ? 'the job was cancelled' : `there is no result: job ${jobId} was cancelled`,
+    )
+    this.jobId = jobId
   }
 }
 
@@ -411,8 +452,11 @@ const branded = {
   JobSystemError,
   InvalidInputError,
   PayloadError,
+  ResultError,
   UnknownTypeError,
   JobNotFoundError,
+  JobFailedError,
+  ResultTimeoutError,
   IllegalTransitionError,
   BulkStateError,
   IdempotencyConflictError,

@@ -93,6 +93,7 @@ const variables = {
   MAX_DEPTH_PER_QUEUE: whole(ranges.maxDepthPerQueue.min, ranges.maxDepthPerQueue.max).optional(),
   MAX_PAYLOAD_BYTES: setting('maxPayloadBytes'),
   MAX_PAYLOAD_VALUES: setting('maxPayloadValues'),
+  MAX_RESULT_BYTES: setting('maxResultBytes'),
   SHUTDOWN_GRACE_MS: setting('shutdownGraceMs'),
   LOG_LEVEL: z
     .enum(logLevels)
@@ -194,6 +195,7 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
       maxDepthPerQueue: given.MAX_DEPTH_PER_QUEUE,
       maxPayloadBytes: given.MAX_PAYLOAD_BYTES,
       maxPayloadValues: given.MAX_PAYLOAD_VALUES,
+      maxResultBytes: given.MAX_RESULT_BYTES,
       shutdownGraceMs: given.SHUTDOWN_GRACE_MS,
     }),
     host: given.HOST.replace(/^\[(.*)\]$/, '$1'),

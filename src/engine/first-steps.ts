@@ -1,4 +1,5 @@
 import { shown } from '../config.ts'
+import type { AnyHandler } from '../handlers/define.ts'
 
 /** Methods of a system that are called on its promise if the `await` was forgotten. */
 const firstCalls = ['start', 'enqueue', 'submit', 'list', 'stop']
@@ -23,6 +24,11 @@ export function callerOf(called: (...given: never[]) => unknown): string | null 
   Error.captureStackTrace(holder, called)
   const frame = /^ +at .*$/m.exec(holder.stack ?? '')?.[0]
   return frame ? (/\(?((?:file:\/\/)?[^\s(]*:\d+:\d+)\)?$/.exec(frame)?.[1]?.replace('file://', '') ?? null) : null
+}
+
+/** A job has no member of that name. Anything that is not an object is refused later, with what it must be. */
+export function isHandler(given: unknown): given is AnyHandler {
+  return typeof given === 'object' && given !== null && 'run' in given
 }
 
 /** What is wrong with the arguments of `enqueue`; null if nothing is. Faults of a job itself are found later. */

@@ -6,6 +6,7 @@ export {
   pageSizes,
   requestDefaults,
   requestPayloadsMax,
+  resultWaitMaxMs,
   shown,
 } from '../config.ts'
 export { actorPattern, callerFields, reasonMax } from '../job/cause.ts'
@@ -26,7 +27,7 @@ export {
   toMermaid,
 } from '../machines/chart.ts'
 export { toDot } from '../machines/dot.ts'
-export { countStates, describeState, eventsFrom, eventTypes, jobStates } from '../machines/edges.ts'
+export { countStates, describeState, eventsFrom, eventTypes, isAfter, jobStates } from '../machines/edges.ts'
 export { type Command, causeOf, commandFacts, commands } from '../machines/events.ts'
 export { duration } from '../observe/explain/text.ts'
 export { systemClock } from '../runtime/clock.ts'

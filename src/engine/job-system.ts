@@ -175,6 +175,33 @@ export interface Health {
   readonly warnings?: readonly string[]
 }
 
+/**
+ * How to wait for a result: `timeoutMs` at most, for ever if it is left out and not at all if it is 0; until `signal` fires. The job does not
+ * notice either.
+ */
+export interface ResultOptions {
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** A value that was stored as JSON, as it is read back: what `toJSON` returned in place of what has one. */
+export type StoredResult<Value> = Value extends { toJSON(...given: never[]): infer Json }
+  ? StoredResult<Json>
+  : Value extends object
+    ? { [Key in keyof Value]: StoredResult<Value[Key]> }
+    : Value
+
+/** The result of a job of `Type`, by the `result` schema of its handler. */
+export type ResultFor<Handlers extends readonly AnyHandler[], Type> = Type extends string
+  ? Handlers[number] extends infer Each
+    ? Each extends Handler<infer _Output, infer _Input, infer Own, infer Result, infer _Returned>
+      ? Type extends Own
+        ? StoredResult<Result>
+        : never
+      : never
+    : never
+  : never
+
 /** A job of one of these handlers: its type, and what the schema of its payload accepts. */
 export type JobFor<Handlers extends readonly AnyHandler[]> = Handlers[number] extends infer Each
   ? Each extends Handler<infer _Output, infer Input, infer Type>
@@ -232,6 +259,33 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
     payload: Input,
     options: Omit<NewJob, 'type' | 'payload'> & TransactionOptions<Client>,
   ): InTransaction<Client, EnqueuedJob>
+  /**
+   * Waits until the job has ended, wherever it runs, and resolves with what its handler returned: undefined if that was nothing. Rejects at
+   * once with `JobFailedError` if the job is dead, with `JobCancelledError` and with `JobNotFoundError`; with `ResultTimeoutError`, after
+   * which the job goes on; with the reason of `signal`; and with `UnavailableError` when this system stops. A dead or cancelled job that
+   * somebody requeues before it is looked at is waited for; after a rejection, call it again.
+   */
+  result(id: number, options?: ResultOptions): Promise<unknown>
+  /** The same, typed by the handler's `result` schema. Rejects with `InvalidInputError` if the job is of another type. */
+  result<Result>(
+    handler: Handler<unknown, unknown, string, Result>,
+    id: number,
+    options?: ResultOptions,
+  ): Promise<StoredResult<Result>>
+  /**
+   * Enqueues the job and waits for its result, as `result` does. If the wait ends early, the job runs all the same: with an idempotency key
+   * the same call waits for it again.
+   */
+  enqueueAndWait<const New extends JobFor<Handlers>>(
+    job: New,
+    options?: ResultOptions,
+  ): Promise<ResultFor<Handlers, New['type']>>
+  /** A job of the handler's type. `timeoutMs` is that of the wait; the attempt's is the handler's. */
+  enqueueAndWait<Input, Result>(
+    handler: Handler<unknown, Input, string, Result>,
+    payload: Input,
+    options?: Omit<NewJob, 'type' | 'payload' | 'timeoutMs'> & ResultOptions,
+  ): Promise<StoredResult<Result>>
   /** The same for front doors: takes an unchecked JSON value, one job or an array, with field names in snake_case; returns an array. */
   submit(body: unknown, options?: EnqueueOptions): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>

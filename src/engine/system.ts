@@ -31,7 +31,7 @@ import { createDispatcher } from './dispatch/create-dispatcher.ts'
 import { drain } from './drain.ts'
 import { EngineLog } from './engine-log.ts'
 import { Enqueues } from './enqueues.ts'
-import { checkCall } from './first-steps.ts'
+import { checkCall, isHandler } from './first-steps.ts'
 import type {
   Activity,
   Bulk,
@@ -45,12 +45,14 @@ import type {
   Inspector,
   JobSystem,
   Metrics,
+  ResultOptions,
   Sample,
   StopOptions,
   SystemLog,
   Telemetry,
 } from './job-system.ts'
 import { assertId, StoreReads } from './reads.ts'
+import { Results } from './results.ts'
 
 /** The parts of a system. Time, randomness and the store come from outside. */
 interface SystemParts {
@@ -97,7 +99,17 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
 
 /** A method for each command of the machine. All methods can be detached from the system: `const { enqueue } = system`. */
 function withCommands(system: System): JobSystem {
-  for (const method of ['submit', 'start', 'stop', 'find', 'list', 'explain', 'health'] as const)
+  for (const method of [
+    'submit',
+    'start',
+    'stop',
+    'find',
+    'list',
+    'explain',
+    'health',
+    'result',
+    'enqueueAndWait',
+  ] as const)
     Object.defineProperty(system, method, { value: system[method].bind(system), writable: true, configurable: true })
   const methods = commands.map((command) => {
     return [command, (id: number, options?: CallerOptions) => system.command(command, id, options)] as const
@@ -117,6 +129,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   readonly #dispatcher: Actor<typeof dispatcherMachine> | null
   readonly #collector: Collector
   readonly #bulks: Bulks
+  readonly #results: Results
   #phase: ServerFacts['phase'] = 'created'
   #hasRecovered = false
   /** Epoch ms, once a stop has begun. */
@@ -143,6 +156,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     })
     this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
     const { clock, log } = parts
+    const enqueue = (...given: unknown[]) => (this.enqueue as (...given: unknown[]) => Promise<EnqueuedJob>)(...given)
+    this.#results = new Results({ store, clock, enqueue, explain: (id) => this.explain(id) })
     const look = async () => toWaiting(await store.counts())
     this.#bulks = new Bulks({ store, clock, log, look, assertWritable: () => this.#assertWritable() }, parts.newId)
     this.#collector = new Collector({
@@ -243,6 +258,14 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     return this.#enqueues.enqueue(body, 'snake_case', by, trace, (jobs) => [...jobs])
   }
 
+  readonly result: JobSystem['result'] = (...given: unknown[]): Promise<never> => {
+    const [handler, id, options] = isHandler(given[0]) ? given : [undefined, ...given]
+    return this.#results.of(id as number, options as ResultOptions, handler as AnyHandler | undefined) as Promise<never>
+  }
+
+  readonly enqueueAndWait: JobSystem['enqueueAndWait'] = (...given: unknown[]): Promise<never> =>
+    this.#results.enqueueAndWait(...(given as Parameters<Results['enqueueAndWait']>)) as Promise<never>
+
   async explain(id: number): Promise<Explanation> {
     assertId(id)
     const jobFacts = await this.#store.jobFacts(id)
@@ -339,7 +362,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
           this.#hasRecovered = true
           this.#log.recovered(found)
         },
-        committed: (events) => this.#log.failed(events),
+        committed: (events) => {
+          this.#log.failed(events)
+          this.#results.committed(events)
+        },
       },
     })
     dispatcher.on('refused', ({ events }) => {
@@ -393,6 +419,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     if (this.#dispatcher && started && !crashing) this.#store.noteStop().catch(() => {})
     if (this.#dispatcher && started) await drain(this.#dispatcher, graceMs, this.#parts.log, () => this.#stats.active)
     this.#collector.stopSampling()
+    await this.#results.finish()
+    this.#endWaits('the system is stopped')
     await this.#store.close()
     await stopped
     this.#phase = 'stopped'
@@ -406,6 +434,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     const result: CommandResult = await this.#store.send(event, id, causeText(by))
     switch (result.outcome) {
       case 'done':
+        this.#results.changed(id)
         return toJob(result.job)
       case 'unknown':
         throw new JobNotFoundError(id)
@@ -414,6 +443,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
           throw new UniqueConflictError(describeHolder(event, id, result.holder), result.holder)
         throw new IllegalTransitionError(id, event, result.state, eventsFrom(result.state))
     }
+  }
+
+  #endWaits(why: string): void {
+    this.#results.close(() => new UnavailableError(`${why}; the job is kept, and its result can be asked for again`))
   }
 
   #assertServer(event: BulkCommand): void {
@@ -431,6 +464,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#phase = 'failed'
     this.#failure = error.message.split('\n')[0]!
     this.#collector.stopSampling()
+    this.#endWaits(`the system has failed: ${this.#failure}`)
     this.#parts.onFatal(error)
   }
 }
@@ -443,9 +477,4 @@ function describeHolder(event: BulkCommand, id: number, holder: number): string 
 /** Of SQLite: a client of PostgreSQL prepares nothing. */
 function isConnection(client: unknown): boolean {
   return typeof client === 'object' && client !== null && 'prepare' in client && !('query' in client)
-}
-
-/** A job has no member of that name. Anything that is not an object is refused later, with what it must be. */
-function isHandler(given: unknown): given is AnyHandler {
-  return typeof given === 'object' && given !== null && 'run' in given
 }

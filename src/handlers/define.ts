@@ -45,25 +45,38 @@ export interface JobContext {
   readonly progress: (value: unknown) => void
   /**
    * Lets this job succeed with a transaction that you have begun on `client`: if it commits, the job has succeeded, together with all else
-   * that it wrote; if it does not, neither has happened. Call it once, before you commit, and then return. Rejects with `LeaseLostError` if
+   * that it wrote; if it does not, neither has happened. `result` is what the job's result is then; what the handler returns is not. Call
+   * it once, before you commit, and then return. Rejects with `ResultError` if that cannot be kept. Rejects with `LeaseLostError` if
    * the job is another worker's now, or was cancelled; that transaction cannot commit any more. If that happens later, its commit fails.
    * If the handler returns and the transaction was not committed, the attempt has failed. Needs PostgreSQL; rejects with
    * `InvalidInputError` on SQLite, and if the client is not in a transaction on the database of this system.
    */
-  readonly complete: (client: TransactionClient) => Promise<void>
+  readonly complete: (client: TransactionClient, result?: unknown) => Promise<void>
 }
 
 /** Runs the jobs of one type. Made by `defineHandler`. */
-export interface Handler<Output = unknown, Input = unknown, Type extends string = string> {
+export interface Handler<
+  Output = unknown,
+  Input = unknown,
+  Type extends string = string,
+  Result = unknown,
+  Returned = unknown,
+> {
   readonly type: Type
   readonly payload: StandardSchemaV1<Input, Output>
   /**
+   * Checks what `run` returns. What it makes of it is kept as the result, and types it for `system.result` and `enqueueAndWait`. Without a
+   * schema any JSON is kept.
+   */
+  readonly result?: StandardSchemaV1<Returned, Result>
+  /**
    * Makes one attempt. If it resolves, the job has succeeded. If it throws, the attempt failed and is retried while attempts remain.
    * `PermanentError` stops the retries, `RetryAfterError` sets the delay, `SnoozeError` runs the job later without counting the attempt.
-   * The returned value is ignored.
+   * The returned value is the result of the job: JSON of at most `maxResultBytes`, or undefined for none. Anything else is a `ResultError`,
+   * which no retry can help.
    */
   // A method, not a property, so that handlers of different payloads fit into one list.
-  run(payload: Output, context: JobContext): unknown
+  run(payload: Output, context: JobContext): NoInfer<Returned> | Promise<NoInfer<Returned>>
   /**
    * Limit for one attempt in ms. The job's own limit overrides it; if neither is given, `jobTimeoutMs` of the settings applies. Time in
    * which the process did not run does not count.
@@ -85,12 +98,12 @@ const attemptsMax = 1_001
  * at once if the declaration cannot work. That includes a schema that validates asynchronously, because `enqueue` checks jobs
  * synchronously.
  */
-export function defineHandler<Output, Input, const Type extends string>(
-  handler: Handler<Output, Input, Type>,
-): Handler<Output, Input, Type> {
+export function defineHandler<Output, Input, const Type extends string, Result = unknown, Returned = unknown>(
+  handler: Handler<Output, Input, Type, Result, Returned>,
+): Handler<Output, Input, Type, Result, Returned> {
   const wrongKind = kindOf(handler)
   if (wrongKind) throw new TypeError(`a handler must be an object of type, payload and run, got ${wrongKind}`)
-  const { type, payload, run, timeoutMs, maxAttempts, backoffMs, keepLog } = handler
+  const { type, payload, result, run, timeoutMs, maxAttempts, backoffMs, keepLog } = handler
   const name = type === undefined ? 'handler without a type' : `handler ${JSON.stringify(type)}`
   assertKnown(name, handler)
   if (typeof type !== 'string' || !namePattern.test(type)) {
@@ -105,7 +118,8 @@ export function defineHandler<Output, Input, const Type extends string>(
   if (isGeneratorFunction(run)) {
     throw new TypeError(`${name}: run is a generator function, whose body would not run; use an async function`)
   }
-  assertSchema(name, payload)
+  assertSchema(name, 'payload', payload)
+  if (result !== undefined) assertSchema(name, 'result', result)
   assertWithin(name, 'timeoutMs', timeoutMs, timeoutMaxMs)
   assertWithin(name, 'maxAttempts', maxAttempts, attemptsMax)
   if (backoffMs !== undefined && (typeof backoffMs !== 'function' || isAsyncOrGenerator(backoffMs))) {
@@ -138,6 +152,7 @@ function isClass(given: unknown): given is { readonly name: string } {
 const members: Readonly<Record<keyof Handler, true>> = {
   type: true,
   payload: true,
+  result: true,
   run: true,
   timeoutMs: true,
   maxAttempts: true,
@@ -157,12 +172,14 @@ function assertKnown(name: string, handler: object): void {
   )
 }
 
-function assertSchema(name: string, schema: StandardSchemaV1 | undefined): void {
+function assertSchema(name: string, field: 'payload' | 'result', schema: StandardSchemaV1 | undefined): void {
   if (!isSchema(schema)) {
-    throw new TypeError(`${name}: payload must be a Standard Schema (zod, valibot, arktype, …), ${adviceOn(schema)}`)
+    throw new TypeError(`${name}: ${field} must be a Standard Schema (zod, valibot, arktype, …), ${adviceOn(schema)}`)
   }
   if (isPromise(schema!['~standard'].validate(undefined))) {
-    throw new TypeError(`${name}: payload's schema validates asynchronously, or throws; jobs are checked synchronously`)
+    throw new TypeError(
+      `${name}: ${field}'s schema validates asynchronously, or throws; jobs are checked synchronously`,
+    )
   }
 }
 
@@ -186,8 +203,18 @@ type Checked<Output> =
 
 /** The payload as the handler accepts it, or its faults, with paths below `at`. */
 export function checkPayload<Output>(handler: Handler<Output>, payload: unknown, at: string): Checked<Output> {
-  const result = handler.payload['~standard'].validate(payload)
-  if (isPromise(result)) throw new TypeError(`the schema of ${handler.type} threw, or validates asynchronously`)
+  return checkBy(handler.payload, handler.type, payload, at)
+}
+
+/** A value as a schema of the handler of `type` accepts it, or its faults. */
+export function checkBy<Output>(
+  schema: StandardSchemaV1<unknown, Output>,
+  type: string,
+  value: unknown,
+  at: string,
+): Checked<Output> {
+  const result = schema['~standard'].validate(value)
+  if (isPromise(result)) throw new TypeError(`the schema of ${type} threw, or validates asynchronously`)
   if (!result.issues) return result
   // A library may report one fault for each member.
   const issues = result.issues.slice(0, PayloadError.issuesMax)

@@ -84,7 +84,8 @@ export function assertMay(access: Access, needed: Role): void {
 }
 
 /**
- * The same system, with the result of `redact` in place of each payload. It refuses searches for text, which would reveal what is hidden.
+ * The same system, with what `redact` returns in place of each payload. It refuses searches for text, which would reveal what is hidden, and
+ * results, which may repeat it.
  */
 export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobSystem {
   const withLess = (job: Job): Job => {
@@ -108,6 +109,7 @@ export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobS
       const { jobs, nextCursor } = await system.list(filter, options)
       return { jobs: jobs.map(withLess), nextCursor }
     },
+    result: () => Promise.reject(new HttpError(403, 'forbidden', 'results are not shown here: redact hides them')),
     cancel: async (id, options) => withLess(await system.cancel(id, options)),
     requeue: async (id, options) => withLess(await system.requeue(id, options)),
     async prepareBulk(command, filter, options) {

@@ -59,6 +59,11 @@ const byCode = {
     status: 409,
     meaning: 'The job `id` holds the unique key; `null`: an earlier item of the array does.',
   },
+  job_failed: {
+    status: 409,
+    meaning: 'There will be no result: the job is dead. `message` explains why; it can be requeued.',
+  },
+  job_cancelled: { status: 409, meaning: 'There will be no result: the job was cancelled.' },
   illegal_transition: {
     status: 409,
     meaning: 'The job is in a `state` that does not allow this; `events` lists what it allows.',

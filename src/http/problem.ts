@@ -7,6 +7,8 @@ import {
   IdempotencyConflictError,
   IllegalTransitionError,
   InvalidInputError,
+  JobCancelledError,
+  JobFailedError,
   JobSystemError,
   UnavailableError,
   UniqueConflictError,
@@ -95,6 +97,7 @@ function isApiErrorCode(code: string): code is ApiErrorCode {
 function membersOf(error: JobSystemError): object {
   if (error instanceof InvalidInputError) return { errors: error.issues }
   if (error instanceof IllegalTransitionError) return { id: error.jobId, state: error.state, events: error.events }
+  if (error instanceof JobFailedError || error instanceof JobCancelledError) return { id: error.jobId ?? null }
   if (error instanceof BulkStateError) return { phase: error.phase, matched: error.matched }
   if (error instanceof IdempotencyConflictError) return conflictMembers(error, 'idempotency_key')
   if (error instanceof UniqueConflictError) return conflictMembers(error, 'unique')

@@ -5,6 +5,8 @@ import { HttpError } from './problem.ts'
 /** Requests that wait for their turn, some KB each; one more is refused. */
 const waitingMax = 1_000
 const retryAfterMs = 1_000
+/** Requests that wait for the results of jobs. */
+const resultWaitsMax = 10_000
 /** Bytes of scrapes that wait to be read; counted separately, so that monitoring continues if other answers fill their memory. */
 const scrapesHeldMax = 8_388_608
 
@@ -16,9 +18,9 @@ const neverGone: AbortSignal = new AbortController().signal
 
 /**
  * What limits the answers to a read. `read`: all unread answers together may hold only a certain number of bytes. `list`, `chart` and
- * `scrape` take long or return much, so they also run one after another. `none`: nothing here.
+ * `scrape` take long or return much, so they also run one after another. `wait`: only their number. `none`: nothing here.
  */
-export type ReadLimit = 'none' | 'read' | 'list' | 'chart' | 'scrape'
+export type ReadLimit = 'none' | 'wait' | 'read' | 'list' | 'chart' | 'scrape'
 
 interface Bounds {
   readonly responseMemory: ResponseMemory
@@ -27,7 +29,9 @@ interface Bounds {
 
 /** Makes each read wait for what its limit requires. */
 export class ReadLimits {
-  readonly #bounds: Readonly<Record<Exclude<ReadLimit, 'none'>, Bounds>>
+  readonly #bounds: Readonly<Record<Exclude<ReadLimit, 'none' | 'wait'>, Bounds>>
+
+  #waits = 0
 
   constructor(responseMemory: ResponseMemory) {
     this.#bounds = {
@@ -39,7 +43,7 @@ export class ReadLimits {
   }
 
   /**
-   * Returns an answer; `gone` fires when the client of a read with turns leaves. Rejects with `BackpressureError` before any work is done.
+   * Returns an answer; `gone` fires when the client of a read that waits leaves. Rejects with `BackpressureError` before any work is done.
    */
   async serve(
     limit: ReadLimit,
@@ -47,9 +51,21 @@ export class ReadLimits {
     work: (gone: AbortSignal) => Response | Promise<Response>,
   ): Promise<Response> {
     if (limit === 'none') return work(neverGone)
+    if (limit === 'wait') return this.#wait(outgoing, work)
     const { responseMemory, turns } = this.#bounds[limit]
     if (!turns) return responseMemory.serve(outgoing, () => work(neverGone))
     return turns.take(outgoing, (gone) => responseMemory.serve(outgoing, () => work(gone)))
+  }
+
+  async #wait(outgoing: Outgoing, work: (gone: AbortSignal) => Response | Promise<Response>): Promise<Response> {
+    if (this.#waits >= resultWaitsMax)
+      throw new BackpressureError(`${this.#waits} requests wait for results, the most allowed`, retryAfterMs)
+    this.#waits++
+    try {
+      return await work(goneSignal(outgoing))
+    } finally {
+      this.#waits--
+    }
   }
 }
 

@@ -51,6 +51,11 @@ export function edgesOn(event: EventType): Edge[] {
   return edges.filter((edge) => edge.event === event)
 }
 
+/** Whether a state is one to which `event` leads. */
+export function isAfter(event: EventType, state: JobNode): boolean {
+  return edgesOn(event).some(({ to }) => to === state)
+}
+
 /** The events of a claim, in order: the only pair of events that one write of a job's row may take together. */
 export const claim: readonly EventType[] = Object.freeze(['lease', 'start'])
 

@@ -71,6 +71,8 @@ export interface LeaseEvent extends Lease {
   readonly traceparent?: string
   /** The last report of the attempt, stored before the outcome. */
   readonly report?: Report
+  /** What the handler returned, as JSON text, of a success. */
+  readonly result?: string
 }
 
 /** What recovery requeued: jobs whose leases belonged to nodes that are gone. */

@@ -108,6 +108,16 @@ export interface NodeInfo extends Owner {
 /** The name of the error of a job whose process ended while it ran. */
 export const processEnded = 'ProcessEndedError'
 
+/** What became of a job; `state` and `type` are null if there is no such job, `result` is JSON text, null if there is none. */
+export interface EndedJob {
+  readonly state: JobState | null
+  readonly type: string | null
+  readonly result: string | null
+}
+
+/** Characters of results after which one answer with ended jobs stops. */
+export const endedLengthMax = 4_194_304
+
 /** Selects jobs that match and whose state allows `command`; jobs that have ended are cancelled only if `state` names their state. */
 export interface MatchFilter extends ListFilter {
   readonly command: Command
@@ -274,6 +284,11 @@ export interface Store {
   payloadAt(id: number, at: number): Promise<string | undefined>
 
   find(id: number): Promise<JobRow | undefined>
+  /**
+   * Those of the jobs that have ended, and those that do not exist, by id. It stops after some megabytes of results, at least one: call it
+   * again for the others.
+   */
+  ended(ids: readonly number[]): Promise<ReadonlyMap<number, EndedJob>>
   /** Stops and rejects with the reason of `signal` once that fires. */
   list(filter: ListFilter, signal?: AbortSignal): Promise<JobPage>
   /** Only the ids, for a bulk action. */

@@ -1,4 +1,4 @@
-import { countStates, jobStates } from '../machines/edges.ts'
+import { countStates, isAfter, jobStates } from '../machines/edges.ts'
 import type { JobNode, JobState } from '../machines/job.ts'
 import type { ReplayState } from '../machines/replay.ts'
 import { type EdgeCount, retention, type VerifyReport, type Violation } from './store.ts'
@@ -11,6 +11,7 @@ export interface CheckedRow extends ReplayState {
   readonly id: number
   /** Whether it is JSON; null if there is none. */
   readonly payloadIsValid: boolean | null
+  readonly resultIsValid: boolean | null
 }
 
 const replayedFields = [
@@ -71,6 +72,9 @@ export class Checks {
     if (row.attempt > row.maxAttempts) this.tell('I7', row.id, `attempt ${row.attempt} of ${row.maxAttempts}`)
     if (row.payloadIsValid === null) this.tell('I1', row.id, 'its payload is missing')
     if (row.payloadIsValid === false) this.tell('I1', row.id, 'its payload is not JSON')
+    if (row.resultIsValid === false) this.tell('I1', row.id, 'its result is not JSON')
+    if (row.resultIsValid !== null && !isAfter('succeed', row.state))
+      this.tell('I4', row.id, `it has a result and is ${row.state}: only a job that has succeeded has one`)
   }
 
   /**

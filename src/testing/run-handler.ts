@@ -1,16 +1,18 @@
+import type { StoredResult } from '../engine/job-system.ts'
 import { PayloadError } from '../errors.ts'
 import { checkPayload, type Handler, type JobContext } from '../handlers/define.ts'
+import { toResult } from '../handlers/result.ts'
 
 /**
- * Checks the payload against the handler's schema and calls its `run` once, without a queue or a file; resolves with what it returned.
- * Rejects with `PayloadError`, or with what the handler threw. `context` is passed to `run`; by default it is attempt 1 of 4 of job 1, and
- * its `progress` and `complete` do nothing.
+ * Checks the payload against the handler's schema and calls its `run` once, without a queue or a file; resolves with the result as it would
+ * be kept. Rejects with `PayloadError`, with `ResultError`, or with what the handler threw. `context` is passed to `run`; by default it is
+ * attempt 1 of 4 of job 1, and its `progress` and `complete` do nothing.
  */
-export async function runHandler<Output>(
-  handler: Handler<Output>,
+export async function runHandler<Output, Result>(
+  handler: Handler<Output, unknown, string, Result>,
   payload: unknown,
   context: Partial<JobContext> = {},
-): Promise<unknown> {
+): Promise<StoredResult<Result>> {
   const log = { info() {}, warn() {}, error() {} }
   const note = () => {}
   const progress = () => {}
@@ -18,7 +20,7 @@ export async function runHandler<Output>(
   const { signal } = new AbortController()
   const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload) ?? 'null'), 'payload')
   if (checked.issues) throw new PayloadError(checked.issues)
-  return handler.run(checked.value, {
+  const returned = await handler.run(checked.value, {
     jobId: 1,
     attempt: 1,
     maxAttempts: 4,
@@ -30,4 +32,6 @@ export async function runHandler<Output>(
     complete,
     ...context,
   })
+  const text = toResult(handler, returned)
+  return text === undefined ? (undefined as StoredResult<Result>) : JSON.parse(text)
 }

@@ -32,6 +32,7 @@ test('without any settings the defaults apply', () => {
       maxDepthPerQueue: 800_000,
       maxPayloadBytes: 262_144,
       maxPayloadValues: 10_000,
+      maxResultBytes: 65_536,
       shutdownGraceMs: 25_000,
     },
     isGraceKnown: false,
@@ -82,6 +83,7 @@ describe('a number', () => {
     ['MAX_DEPTH_PER_QUEUE', 1, 1_000_000_000, ({ settings }) => settings.maxDepthPerQueue],
     ['MAX_PAYLOAD_BYTES', 1, 268_435_456, ({ settings }) => settings.maxPayloadBytes],
     ['MAX_PAYLOAD_VALUES', 1, 10_000_000, ({ settings }) => settings.maxPayloadValues],
+    ['MAX_RESULT_BYTES', 1, 268_435_456, ({ settings }) => settings.maxResultBytes],
     ['SHUTDOWN_GRACE_MS', 0, 86_400_000, ({ settings }) => settings.shutdownGraceMs],
     ['SMTP_PORT', 1, 65_535, ({ smtp }) => smtp.port ?? 0],
   ]

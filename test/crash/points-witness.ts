@@ -66,7 +66,7 @@ export function checkInterrupted(database: string, note: CrashNote): string[] {
     const idOf = db.prepare('SELECT id FROM jobs WHERE idempotency_key = ?').pluck()
     const parts = db
       .prepare(`SELECT (SELECT count(*) FROM jobs WHERE id = :id) + (SELECT count(*) FROM job_payloads WHERE job_id = :id)
-      + (SELECT count(*) > 0 FROM job_events WHERE job_id = :id)`)
+      + (SELECT count(*) > 0 FROM job_events WHERE job_id = :id) + (SELECT count(*) FROM job_results WHERE job_id = :id)`)
       .pluck()
     const last = db.prepare('SELECT event, attempt FROM job_events WHERE job_id = ? ORDER BY seq DESC LIMIT 1')
     const isStored = note.point === 'committed'
@@ -78,7 +78,10 @@ export function checkInterrupted(database: string, note: CrashNote): string[] {
           : [`job ${id} has ${event} as its last event, not its start`]
       }
       if (note.edge.endsWith(retention)) {
-        return parts.get({ id }) === (isStored ? 0 : 3) ? [] : [`job ${id} has ${parts.get({ id })} of its three parts`]
+        const all = note.edge.startsWith('succeeded') ? 4 : 3
+        return parts.get({ id }) === (isStored ? 0 : all)
+          ? []
+          : [`job ${id} has ${parts.get({ id })} of its ${all} parts`]
       }
       const edge = key === undefined ? step.get(id, seq) : step.get(idOf.get(key) ?? null, 1)
       return edge === (isStored ? note.edge : undefined) ? [] : [`job ${id ?? key} has taken ${edge ?? 'no edge'}`]
@@ -132,6 +135,8 @@ class WitnessCheck {
   readonly #rows: ReadonlyMap<number, Row>
   readonly #times: ReadonlyMap<string, number>
   readonly #removed: number
+  /** Successes that have not what their handlers returned. */
+  readonly #withoutResult: readonly string[]
 
   constructor(db: Database.Database, lines: readonly Line[]) {
     this.#lines = lines
@@ -141,6 +146,12 @@ class WitnessCheck {
     this.#times = new Map((counts as [number, string, number][]).map(([id, event, n]) => [`${id} ${event}`, n]))
     const removed = db.prepare('SELECT coalesce(sum(n), 0) FROM edge_counts WHERE event = ?').pluck()
     this.#removed = removed.get(retention) as number
+    this.#withoutResult = db
+      .prepare(`
+        SELECT 'job ' || id || ' succeeded, and its result is ' || coalesce(result, 'lost')
+        FROM jobs LEFT JOIN job_results ON job_id = id WHERE state = 'succeeded' AND (result ->> 'id' = id) IS NOT TRUE`)
+      .pluck()
+      .all() as string[]
   }
 
   run(): string[] {
@@ -149,6 +160,7 @@ class WitnessCheck {
       ...this.#checkAsked(),
       ...this.#checkCalls(),
       ...this.#checkEnds(),
+      ...this.#withoutResult,
       ...this.#of('fatal').map(({ message }) => `a process could not go on: ${message}`),
     ]
   }

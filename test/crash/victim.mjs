@@ -78,6 +78,7 @@ const handlers = Object.entries(runs).map(([type, act]) =>
       } finally {
         note('effect', { id, attempt, outcome })
       }
+      return { id, attempt }
     },
   }),
 )

@@ -221,6 +221,9 @@ describe('a tour through the API', () => {
       for (const part of ['history', 'log', 'explain', 'machine.svg', 'machine.svg?at=1'])
         await get(`/jobs/${id}/${part}`, 200)
     }
+    await get('/jobs/1/result', 202)
+    await get('/jobs/2/result', 409)
+    await get('/jobs/3/result?wait_ms=1', 200)
     for (const machine of ['job', 'dispatcher', 'worker']) {
       for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=${machine}`, 200)
     }
@@ -229,6 +232,7 @@ describe('a tour through the API', () => {
     await get('/jobs?limit=1', 200)
     check(judge, 'GET', '/events', await headOf(server, '/events?state=dead&type=a&queue=b&job_id=1'), 200)
     await post('/jobs/1/cancel', undefined, 200)
+    await get('/jobs/1/result', 409)
     await post('/jobs/1/requeue', undefined, 200)
     await get('/jobs?text=a&created_from=2030-01-31T00:00:00Z&created_to=2031-01-31T00:00:00%2B01:00', 200)
     await post('/bulk', { command: 'requeue', state: 'dead', text: 'out of luck' }, 202)
@@ -265,16 +269,12 @@ describe('a tour through the API', () => {
     await post('/jobs', twice, 409)
     await post('/jobs', [aWaitingJob(), aWaitingJob(), aWaitingJob()], 429)
     await get('/jobs?limit=0&state=x&y=1', 400)
-    for (const path of [
-      '/jobs/1/history?after=x',
-      '/jobs/1/log?limit=0',
-      '/jobs/1/explain?x',
-      '/jobs/1/machine.svg?at=99',
-    ])
-      await get(path, 400)
+    for (const path of ['history?after=x', 'log?limit=0', 'explain?x', 'machine.svg?at=99', 'result?wait_ms=30001'])
+      await get(`/jobs/1/${path}`, 400)
     for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=x`, 400)
     for (const id of ['9', 'x']) {
-      for (const part of ['', '/history', '/log', '/explain', '/machine.svg']) await get(`/jobs/${id}${part}`, 404)
+      for (const part of ['', '/history', '/log', '/explain', '/machine.svg', '/result'])
+        await get(`/jobs/${id}${part}`, 404)
       for (const path of [`/jobs/${id}/cancel`, `/jobs/${id}/requeue`]) await post(path, undefined, 404)
     }
     for (const path of ['/jobs/2/cancel', '/jobs/2/requeue']) await post(path, undefined, 409)

@@ -478,8 +478,8 @@ const attempts: readonly Mutation[] = [
     attempt('an error that says what to do PermanentError rejects the job at once'),
     {
       file: 'engine/dispatch/attempt.js',
-      find: 'this.#unfit || thrown instanceof PermanentError',
-      replace: 'this.#unfit',
+      find: 'thrown instanceof PermanentError',
+      replace: 'false',
     },
   ),
   bug(

@@ -1,11 +1,18 @@
 import { copyBugs } from './copy-bugs.ts'
 import { engineBugs } from './engine-bugs.ts'
 import type { Mutation } from './mutation.ts'
+import { resultBugs } from './result-bugs.ts'
 import { storeBugs } from './store-bugs.ts'
 import { transactionBugs } from './transaction-bugs.ts'
 
 /** Every seeded bug. */
-export const mutations: readonly Mutation[] = [...storeBugs, ...engineBugs, ...copyBugs, ...transactionBugs]
+export const mutations: readonly Mutation[] = [
+  ...storeBugs,
+  ...engineBugs,
+  ...copyBugs,
+  ...transactionBugs,
+  ...resultBugs,
+]
 
 /** The one that `npm test` tries as well: the worst there could be, and quickly caught. */
 export const share: readonly Mutation[] = mutations.filter(

@@ -929,14 +929,14 @@ const joins: readonly Mutation[] = [
     conformance('a report with an outcome is stored with it, also if that gives the attempt back'),
     {
       file: sqlite('write/writer'),
-      text: 'if (reports !== null)\n            this.#reports.store(reports, now);\n        const refused = [];',
+      text: 'if (reports)\n            this.#reports.store(reports, now);\n        const refused = [];',
       replace: 'const refused = [];',
     },
     {
       file: sqlite('write/writer'),
       text: 'if (attempts) {\n            const refusedIds',
       replace:
-        'if (reports !== null)\n            this.#reports.store(reports, now);\n        if (attempts) {\n            const refusedIds',
+        'if (reports)\n            this.#reports.store(reports, now);\n        if (attempts) {\n            const refusedIds',
     },
   ),
   bug(

@@ -7,6 +7,9 @@ export const bare = (condition: string) => condition.replaceAll('jobs.', '')
 export const stateIsOneOf = (states: readonly JobState[], column = 'state') =>
   `(${states.map((state) => `${column} = '${state}'`).join(' OR ')})`
 
+/** The states of a job whose handler has returned. */
+export const ofSuccess = [...new Set(edgesOn('succeed').map(({ to }) => to))]
+
 type Ends = Pick<Edge, 'from' | 'to'>
 
 /** Where events that are taken in order begin and end, whatever the facts. */

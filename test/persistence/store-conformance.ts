@@ -10,6 +10,7 @@ import { testLeases } from './conformance/leases.ts'
 import { testListing } from './conformance/listing.ts'
 import { testOutcomes } from './conformance/outcomes.ts'
 import { testReports } from './conformance/reports.ts'
+import { testResults } from './conformance/results.ts'
 import { testSuspects } from './conformance/suspects.ts'
 import { testTraces } from './conformance/traces.ts'
 import { testUnique } from './conformance/unique.ts'
@@ -30,5 +31,6 @@ export function testStore(name: string, open: Open): void {
     testTraces(open)
     testReports(open)
     testUnique(open)
+    testResults(open)
   })
 }

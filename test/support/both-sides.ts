@@ -14,6 +14,7 @@ const statements: Readonly<Record<string, string>> = {
   traces: 'SELECT job_id, traceparent, tracestate, last_attempt FROM job_traces ORDER BY job_id',
   progress: 'SELECT job_id, value, attempt, at FROM job_progress ORDER BY job_id',
   logs: 'SELECT job_id, n, attempt, at, bytes, level, message, fields FROM job_logs ORDER BY job_id, n',
+  results: 'SELECT job_id, result FROM job_results ORDER BY job_id',
   replays: 'SELECT job_id, n, last_at FROM key_replays ORDER BY job_id',
   kinds: 'SELECT state, queue, type, count(*) AS n FROM jobs GROUP BY 1, 2, 3 ORDER BY 1, 2, 3',
   edges:

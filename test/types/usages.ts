@@ -19,6 +19,8 @@ import {
   type JobSystemOptions,
   type NewJob,
   PermanentError,
+  type ResultFor,
+  type ResultOptions,
   RetryAfterError,
   SnoozeError,
   type StoredError,
@@ -169,6 +171,64 @@ export async function typedByHandlers(dynamic: NewJob): Promise<void> {
   const producer = await createJobSystem({ database: 'jobs.db' })
   await producer.enqueue(count, { of: 'sheep' })
   await producer.enqueue({ type: 'count', payload: { id } })
+}
+
+/** What handlers return is typed by their result schemas, whichever library made them. */
+export async function results(anySystem: JobSystem, options: ResultOptions): Promise<void> {
+  const measure = defineHandler({
+    type: 'measure',
+    payload: z.object({ image: z.string() }),
+    result: z.object({ width: z.number(), at: z.date().optional() }),
+    run: async ({ image }) => ({ width: image.length }),
+  })
+  const split = defineHandler({
+    type: 'split',
+    payload: v.object({ text: v.string() }),
+    result: v.array(v.string()),
+    run: ({ text }) => text.split(' '),
+  })
+  const repeat = defineHandler({
+    type: 'repeat',
+    payload: arktype({ of: 'string' }),
+    result: arktype({ text: 'string', 'times?': 'number' }),
+    run: ({ of }) => ({ text: of }),
+  })
+  const counted = defineHandler({
+    type: 'counted',
+    payload: z.null(),
+    result: z.string().transform((text) => text.length),
+    run: () => 'four',
+  })
+  const silent = defineHandler({ type: 'silent', payload: z.null(), run() {} })
+  const system = await createJobSystem({ database: 'jobs.db', handlers: [measure, split, repeat, counted, silent] })
+  const { width, at } = await system.enqueueAndWait(measure, { image: 'cat.png' }, { timeoutMs: 5, priority: 1 })
+  const widths: number[] = [width]
+  const instants: (string | undefined)[] = [at]
+  const words: string[] = await system.enqueueAndWait({ type: 'split', payload: { text: 'a b' } }, { timeoutMs: 5 })
+  const { text, times }: { text: string; times?: number } = await system.result(repeat, 1, options)
+  const length: number = await system.enqueueAndWait(counted, null)
+  const one: ResultFor<readonly [typeof split, typeof counted], 'counted'> = 5
+  const unknown: unknown = await system.enqueueAndWait({ type: 'silent', payload: null })
+  const any: unknown = await anySystem.enqueueAndWait({ type: 'whatever', payload: [] })
+  const signal = new AbortController().signal
+  const byId: unknown = await system.result(1, { signal })
+  // @ts-expect-error: no handler has that type
+  await system.enqueueAndWait({ type: 'splitt', payload: { text: 'a' } })
+  // @ts-expect-error: the payload of another handler
+  await system.enqueueAndWait({ type: 'split', payload: { image: 'a' } })
+  // @ts-expect-error: a number
+  const wrong: string = (await system.result(measure, 1)).width
+  // @ts-expect-error: nobody checked it
+  const unchecked: string = await system.enqueueAndWait(silent, null)
+  // @ts-expect-error: not what its schema takes
+  defineHandler({ type: 'wrong', payload: z.null(), result: z.object({ n: z.number() }), run: () => ({ n: 'one' }) })
+  // @ts-expect-error: it returns nothing
+  defineHandler({ type: 'wrong', payload: z.null(), result: z.object({ n: z.number() }), run() {} })
+  // @ts-expect-error: no such option
+  await system.result(1, { timeout: 5 })
+  const handlers: readonly Handler[] = [measure, split, silent]
+  console.log(widths, instants, words, text, times, length, one, unknown, any, byId, wrong, unchecked, handlers)
+  console.log((await runHandler(measure, { image: 'cat.png' })).width)
 }
 
 export async function tested(): Promise<unknown> {

@@ -15,6 +15,7 @@ import type { AnyHandler } from '../../handlers/define.ts'
 import { checkPayload, type JobContext } from '../../handlers/define.ts'
 import { describeError, describeOwnError } from '../../handlers/describe-error.ts'
 import type { Registry } from '../../handlers/registry.ts'
+import { toResult } from '../../handlers/result.ts'
 import type { TransactionClient } from '../../job/client.ts'
 import { unreadable } from '../../job/row.ts'
 import { traceIdOf } from '../../job/trace-context.ts'
@@ -43,6 +44,7 @@ interface AttemptOptions {
   readonly transactions: Pick<Store, 'complete' | 'hasCompleted'>
   /** The default in ms, if neither job nor handler sets one. */
   readonly timeoutMs: number
+  readonly maxResultBytes: number
   readonly backoff: Backoff
   readonly random: () => number
   /** Epoch ms. */
@@ -92,11 +94,13 @@ class Attempt implements RunningAttempt {
   #log: JobContext['log'] | undefined
   #reports: AttemptReports | undefined
   #hasToldOfProgress = false
+  /** JSON text. */
+  #result: string | undefined
   /** The handler has put the outcome into a transaction of its own, which may have been committed. */
   #isCompleting = false
   /** As it was when the handler was told to stop. */
   #stall: Stall | undefined
-  /** Set if this job cannot be given to its handler, because of its type or its payload. */
+  /** Set if no retry can help: this job cannot be given to its handler, or what that returned cannot be kept. */
   #unfit: Error | undefined
 
   constructor(job: LeasedJob, report: Parameters<RunAttempt>[1], options: AttemptOptions) {
@@ -113,7 +117,7 @@ class Attempt implements RunningAttempt {
     const run = () => currentJob.run(job, () => this.#callHandler())
     const running = this.#span ? this.#span.run(run) : run()
     running.then(
-      () => this.#ended(() => (this.#isCompleting ? this.#uncommitted() : this.#event('succeed'))),
+      () => this.#ended(() => (this.#isCompleting ? this.#uncommitted() : this.#success(this.#result))),
       (thrown) => this.#ended(() => this.#eventOf(thrown), thrown),
     )
   }
@@ -162,6 +166,20 @@ class Attempt implements RunningAttempt {
     )
     const unrun = unrunIn(returned)
     if (unrun) throw new TypeError(`its handler returned ${unrun}, none of which has run`)
+    if (!this.#isCompleting) this.#result = this.#kept(handler, returned)
+  }
+
+  #kept(handler: AnyHandler, returned: unknown): string | undefined {
+    if (returned === undefined && !handler.result) return
+    try {
+      return toResult(handler, returned, this.#options.maxResultBytes)
+    } catch (error) {
+      throw this.#isUnfit(error as Error)
+    }
+  }
+
+  #success(result: string | undefined): LeaseEvent {
+    return this.#event('succeed', result === undefined ? undefined : { result })
   }
 
   #isUnfit(error: Error): Error {
@@ -231,12 +249,13 @@ class Attempt implements RunningAttempt {
     this.#note = typeof text === 'string' && text !== '' ? text.slice(0, noteMax).toWellFormed() : undefined
   }
 
-  async complete(client: TransactionClient): Promise<void> {
+  async complete(client: TransactionClient, result: unknown): Promise<void> {
+    const success = this.#success(this.#kept(this.#handler!, result))
     const wasCompleting = this.#isCompleting
     // Also if no answer comes: the transaction may still be committed.
     this.#isCompleting = true
     await this.#reports?.flush()
-    await this.#options.transactions.complete(client, this.#event('succeed')).catch((error) => {
+    await this.#options.transactions.complete(client, success).catch((error) => {
       if (error instanceof InvalidInputError) this.#isCompleting = wasCompleting
       throw error
     })
@@ -316,9 +335,8 @@ class Attempt implements RunningAttempt {
     if (this.aborted?.reason instanceof ShutdownError) return this.#event('release')
     if (thrown instanceof SnoozeError) return this.#snooze(thrown)
     // A PayloadError about another job, which the handler tried to enqueue, is a failure like any other.
-    if (this.#unfit || thrown instanceof PermanentError) {
-      return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
-    }
+    if (this.#unfit && thrown === this.#unfit) return this.#event('reject', { error: describeOwnError(this.#unfit) })
+    if (thrown instanceof PermanentError) return this.#event('reject', { error: describeError(thrown) })
     const { delayMs, fault } = thrown instanceof RetryAfterError ? this.#orBackoff(thrown) : this.#backoff()
     // The fault of a delay is stored in the history, because without a log nobody would see it.
     return this.#event('fail', { delayMs, error: describeError(thrown, fault) })
@@ -408,7 +426,7 @@ class Context implements JobContext {
   }
 
   get complete(): JobContext['complete'] {
-    return (client) => this.#of.complete(client)
+    return (client, result) => this.#of.complete(client, result)
   }
 }
 

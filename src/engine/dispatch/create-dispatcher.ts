@@ -37,6 +37,7 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
     databaseIdOf: (jobId) => store.databaseIdOf(jobId),
     transactions: store,
     timeoutMs: settings.jobTimeoutMs,
+    maxResultBytes: settings.maxResultBytes,
     backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
     random,
     now: () => clock.now(),

@@ -21,6 +21,7 @@ import { createJobRoute, createJobsRoute } from './create-jobs.ts'
 import { explainRoute } from './explain.ts'
 import { logRoute } from './log.ts'
 import { renderJobRoute } from './machines.ts'
+import { resultRoute } from './result.ts'
 import { type ApiRoute, get, post } from './route.ts'
 
 const job = named(
@@ -151,6 +152,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     },
   }),
   logRoute,
+  resultRoute,
   explainRoute,
   renderJobRoute,
   ...commandRoutes,

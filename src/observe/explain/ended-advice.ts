@@ -62,6 +62,8 @@ const byError: Readonly<Record<string, (failure: HistoryEvent) => string>> = {
     'Find out first why the process ended (its log, its exit code, memory, a kill from outside) and correct the handler. Requeue it only then: otherwise it ends the process again, and it may repeat what it has done.',
   PayloadError: () =>
     'Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it. A requeue does not help, unless the handler is changed first to accept this payload.',
+  ResultError: () =>
+    'Its handler ran to its end, so its effect has probably happened. Correct what the handler returns. Requeue this job only if its result is needed and its handler may run again.',
   UnknownTypeError: () => 'Start a server with a handler for its type, then requeue it.',
   AttemptTimeoutError: ({ error }) =>
     /event loop was blocked/.test(error?.message ?? '')

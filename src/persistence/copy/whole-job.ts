@@ -73,6 +73,8 @@ export interface WholeJob {
   readonly lines: readonly Named<(typeof lineNames)[number]>[]
   /** What it was before it was changed, oldest first. */
   readonly versions: readonly Version[]
+  /** JSON; null if there is none. */
+  readonly result: string | null
   /** Oldest first; those after a `seq` that the reader has named. */
   readonly events: readonly CopiedEvent[]
 }
@@ -81,7 +83,10 @@ export interface WholeJob {
 export type KnownRow = Row
 
 /** What is wrong with a job, by its own history; null if nothing is. `known`: the row to which the transitions before `events` lead. */
-export function problemOf({ row, payload, versions, events }: WholeJob, known: KnownRow | undefined): string | null {
+export function problemOf(
+  { row, payload, versions, result, events }: WholeJob,
+  known: KnownRow | undefined,
+): string | null {
   const unreadable = unreadableColumns({ ...row, error: null })
   if (unreadable) return unreadable
   const faults: string[] = []
@@ -93,8 +98,9 @@ export function problemOf({ row, payload, versions, events }: WholeJob, known: K
     end = replay(end, { ...event, ...changesIn(event.cause) }, (fault) => faults.push(fault))
   }
   const checks = new Checks()
-  const isValid = payload === null ? null : isJson(payload)
-  checks.checkRow({ ...row, payloads: payloads(row.seq), payloadIsValid: isValid }, end)
+  const isValid = (text: string | null) => (text === null ? null : isJson(text))
+  const texts = { payloadIsValid: isValid(payload), resultIsValid: isValid(result) }
+  checks.checkRow({ ...row, payloads: payloads(row.seq), ...texts }, end)
   return [...faults, ...checks.report().violations.map(({ message }) => message)][0] ?? null
 }
 
@@ -106,6 +112,7 @@ export function differenceOf(one: WholeJob, other: WholeJob): string | null {
   if (one.payload !== other.payload) return 'the payloads differ'
   if (JSON.stringify(one.versions.map(Object.values)) !== JSON.stringify(other.versions.map(Object.values)))
     return 'the earlier payloads differ'
+  if (one.result !== other.result) return 'the results differ'
   if (traceNames.some((name) => (one.trace?.[name] ?? null) !== (other.trace?.[name] ?? null)))
     return 'the traces differ'
   if (progressNames.some((name) => one.progress?.[name] !== other.progress?.[name])) return 'the progress differs'

@@ -73,6 +73,7 @@ const stepParameters = [
   ['attempts', 'text[]'],
   ['given_changes', 'jsonb[]'],
   ['requeue', 'boolean[]'],
+  ['results', 'text[]'],
   ['limits', 'integer[]'],
   ['starts', 'boolean[]'],
   ['handled', 'text[]'],
@@ -201,6 +202,11 @@ BEGIN
       SELECT id, attempt FROM unnest(_job_ids[_from:_until], _attempts[_from:_until]) AS ended (id, attempt)
       WHERE attempt IS NOT NULL AND id = ANY (_got)
       ON CONFLICT (job_id) DO UPDATE SET last_attempt = excluded.last_attempt;
+    END IF;
+    IF _results IS NOT NULL THEN
+      INSERT INTO job_results (job_id, result)
+      SELECT id, result FROM unnest(_job_ids[_from:_until], _results[_from:_until]) AS ended (id, result)
+      WHERE result IS NOT NULL AND id = ANY (_got);
     END IF;
     _from := _until + 1;
   END LOOP;

@@ -10,6 +10,7 @@ import { sql as version5 } from './migrations/0005.ts'
 import { sql as version6 } from './migrations/0006.ts'
 import { sql as version7 } from './migrations/0007.ts'
 import { sql as version8 } from './migrations/0008.ts'
+import { sql as version9 } from './migrations/0009.ts'
 import { assertRights, isOfRights, toRightsError } from './rights.ts'
 
 /**
@@ -25,6 +26,7 @@ export const migrations: readonly string[] = [
   version6,
   version7,
   version8,
+  version9,
 ]
 
 /** The oldest server whose functions are used, as `server_version_num` has it. */

@@ -383,6 +383,7 @@ export class PostgresStore implements Store {
   }
 
   find: Store['find'] = (id) => this.#reader.find(id)
+  ended: Store['ended'] = (ids) => this.#reader.ended(ids)
   list: Store['list'] = (filter, signal) => this.#reader.list(filter, signal)
   matching: Store['matching'] = (filter) => this.#reader.matching(filter)
   payloadAt: Store['payloadAt'] = (id, at) => this.#reader.payloadAt(id, at)

@@ -19,9 +19,10 @@ const pageEvents = 10_000
 /** Faults of one kind that are told. */
 const toldMax = 100
 
-type Row = Omit<CheckedRow, 'payloadIsValid'> & {
+type Row = Omit<CheckedRow, 'payloadIsValid' | 'resultIsValid'> & {
   readonly nodeId: number | null
   readonly payload: string | null
+  readonly result: string | null
   /** As it was enqueued. */
   readonly firstMaxAttempts: number
 }
@@ -70,7 +71,9 @@ async function checkJobs(query: Query, after: number): Promise<{ checks: Checks;
   for (const row of rows) {
     const fault = unreadableColumns(row)
     if (fault) checks.tell('I1', row.id, fault)
-    checks.checkRow({ ...row, payloadIsValid: row.payload === null ? null : isJson(row.payload) }, ends.get(row.id)!)
+    const isValid = (text: string | null) => (text === null ? null : isJson(text))
+    const texts = { payloadIsValid: isValid(row.payload), resultIsValid: isValid(row.result) }
+    checks.checkRow({ ...row, ...texts }, ends.get(row.id)!)
     if ((row.leaseToken === null) !== (row.nodeId === null))
       checks.tell('I5', row.id, `the row has lease_token ${row.leaseToken}, node_id ${row.nodeId}`)
   }
@@ -112,7 +115,8 @@ async function checkCounts(query: Query): Promise<Checks> {
 }
 
 const rowsSql = `
-  SELECT ${jobColumns}, ${firstMaxAttempts} AS "firstMaxAttempts", ${keptPayloads} AS payloads, seq, lease_token AS "leaseToken", node_id AS "nodeId"
+  SELECT ${jobColumns}, ${firstMaxAttempts} AS "firstMaxAttempts", ${keptPayloads} AS payloads, seq, lease_token AS "leaseToken", node_id AS "nodeId",
+    (SELECT result FROM job_results WHERE job_id = jobs.id) AS result
   FROM jobs WHERE id > :after ORDER BY id LIMIT ${chunkJobs}`
 
 const eventsSql = `

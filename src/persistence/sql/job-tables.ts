@@ -11,6 +11,7 @@ export const jobTables: readonly (readonly [table: string, orphan: Orphan])[] = 
   ['job_traces', { invariant: 'I2', message: 'there is a trace of this job, but no job' }],
   ['job_progress', { invariant: 'I2', message: 'there is progress of this job, but no job' }],
   ['job_logs', { invariant: 'I2', message: 'there is a log of this job, but no job' }],
+  ['job_results', { invariant: 'I2', message: 'there is a result of this job, but no job' }],
   ['unique_jobs', { invariant: 'I2', message: 'there is a unique key of this job, but no job' }],
   ['key_replays', { invariant: 'I9', message: 'its key was used again, but there is no job' }],
 ]

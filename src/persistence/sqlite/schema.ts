@@ -10,6 +10,7 @@ import { sql as version9 } from './migrations/0009.ts'
 import { sql as version10 } from './migrations/0010.ts'
 import { sql as version11 } from './migrations/0011.ts'
 import { sql as version12 } from './migrations/0012.ts'
+import { sql as version13 } from './migrations/0013.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -45,4 +46,5 @@ export const migrations: readonly string[] = [
   version10,
   version11,
   version12,
+  version13,
 ]

@@ -39,7 +39,7 @@ import type { BackupData } from './file/backup-thread.ts'
 import { durability } from './file/connection.ts'
 import { OwnConnections } from './own-connections.ts'
 import { FileReads } from './read/file-reads.ts'
-import { attemptsOf, eventsOf } from './thread/applied-events.ts'
+import { attemptsOf, eventsOf, resultsOf } from './thread/applied-events.ts'
 import type { Answers, Operation, Rejection, Reply, Request, Requests, ThreadOptions } from './thread/protocol.ts'
 import { ReportThreads } from './thread/report-threads.ts'
 import type { ThreadLink } from './thread/store-threads.ts'
@@ -192,8 +192,8 @@ export class SqliteStore extends FileReads implements Store {
   }
 
   async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
-    const reports = reportsOf(events)
-    const asked = this.#request({ op: 'apply', sets: intoSets(events), attempts: attemptsOf(events), reports })
+    const besides = { attempts: attemptsOf(events), reports: reportsOf(events), results: resultsOf(events) }
+    const asked = this.#request({ op: 'apply', sets: intoSets(events), ...besides })
     // Sent at once, not at the end of this turn: the thread commits while the loop runs the handlers that are ready.
     this.#flush()
     return eventsOf(await asked, events)

@@ -11,6 +11,7 @@ import {
   JobCancelledError,
   PayloadError,
   PermanentError,
+  ResultError,
   RetryAfterError,
   ShutdownError,
   SnoozeError,
@@ -43,10 +44,28 @@ interface Told {
 }
 
 describe('an attempt', () => {
-  test('whose handler resolves succeeds, whatever it returns', async () => {
-    for (const returned of [undefined, null, 0, 'x', new Error('a value, not thrown'), new PermanentError('neither')]) {
-      expect(await outcomeOf(() => Promise.resolve(returned))).toEqual({ id: 7, leaseToken: 70, event: 'succeed' })
+  test('whose handler resolves succeeds, with what it returned as its result', async () => {
+    const success = { id: 7, leaseToken: 70, event: 'succeed' }
+
+    expect(await outcomeOf(() => Promise.resolve())).toEqual(success)
+    for (const returned of [null, 0, 'x', { a: [1] }]) {
+      const result = JSON.stringify(returned)
+      expect(await outcomeOf(() => Promise.resolve(returned))).toEqual({ ...success, result })
     }
+  })
+
+  test('is rejected if what its handler returned cannot be kept, because a retry would return the same', async () => {
+    for (const returned of [new Error('not thrown'), new PermanentError('neither'), 1n, new Map(), Readable.from([1])])
+      expect(await outcomeOf(() => Promise.resolve(returned))).toMatchObject({
+        event: 'reject',
+        error: { name: 'ResultError', message: expect.stringMatching(/^result: /) },
+      })
+  })
+
+  test('fails if its handler throws a ResultError that is about something else', async () => {
+    const thrown = new ResultError([{ path: 'result', message: 'of another job' }])
+
+    expect(await outcomeOf(() => Promise.reject(thrown))).toMatchObject({ event: 'fail' })
   })
 
   test('with a synchronous handler counts like any other', async () => {
@@ -415,10 +434,7 @@ describe('a handler of which nothing has run', () => {
 
   test.each<[string, () => unknown]>([
     ['an array', () => [1]],
-    ['a Map', () => new Map()],
-    ['a stream', () => Readable.from([1])],
     ['an object with a next', () => ({ next: 5 })],
-    ['a class instance', () => new (class Result {})()],
   ])('does not include one that returned %s', async (_, handler) => {
     expect(await outcomeOf(handler)).toMatchObject({ event: 'succeed' })
   })
@@ -799,6 +815,36 @@ describe('an attempt that completes its job in a transaction of its handler', ()
     expect([await told(true), await told(false)]).toEqual([false, true])
   })
 
+  test('has the result that it gave to complete, and none of what it returns', async () => {
+    const given: LeaseEvent[] = []
+    const handler = aHandler(async (_, { complete }) => {
+      await complete({ query: async () => [] }, { sum: 5 })
+      return 1n
+    })
+    const complete = async (_: unknown, event: LeaseEvent) => void given.push(event)
+    const settled: (LeaseEvent | null)[] = []
+    const warned: object[] = []
+    const transactions = { complete, hasCompleted: async () => true }
+    const options = { ...optionsFor(handler, new RunStats(), warned), transactions }
+    createRunAttempt(options)(aLeasedJob(), { settled: (event) => settled.push(event), ended() {} })
+    await setImmediate()
+
+    expect(warned).toEqual([])
+    expect(given).toMatchObject([{ event: 'succeed', result: '{"sum":5}' }])
+    expect(settled).toEqual([null])
+  })
+
+  test('is rejected, and its transaction untouched, if that result cannot be kept', async () => {
+    const handler = aHandler((_, { complete }) => complete({ query: async () => [] }, new Map()))
+    const complete = () => Promise.reject(new Error('not to be called'))
+    const settled: (LeaseEvent | null)[] = []
+    const options = { ...optionsFor(handler), transactions: { complete, hasCompleted: async () => false } }
+    createRunAttempt(options)(aLeasedJob(), { settled: (event) => settled.push(event), ended() {} })
+    await setImmediate()
+
+    expect(settled).toMatchObject([{ event: 'reject', error: { name: 'ResultError' } }])
+  })
+
   test('succeeds as any other if its client was refused', async () => {
     const refuse = () => Promise.reject(new InvalidInputError([{ path: 'client', message: 'no' }]))
     const { settled, end } = await completing(async () => false, refuse)
@@ -846,6 +892,7 @@ function optionsFor(
     databaseIdOf: () => 'f00d',
     transactions: { complete: async () => {}, hasCompleted: async () => false },
     timeoutMs: 1_000,
+    maxResultBytes: 65_536,
     backoff: () => settingsBackoffMs,
     random: () => 0.5,
     now: vi.isFakeTimers() ? Date.now : () => 0,

@@ -30,6 +30,8 @@ export async function fill(opened: OpenedStore, timesEach = 2): Promise<void> {
       { ...leaseOf(jobs[2]!), event: 'reject', error },
       { ...leaseOf(jobs[3]!), event: 'release' },
     ])
+    const [done] = await store.lease({ limit: 1, wait: false, start: true })
+    await store.apply([{ ...leaseOf(done!), event: 'succeed', result: '{"text":"é \\u0000 \\ud800"}' }])
     clock.advance(2_000)
     await store.sweep()
   }

@@ -12,6 +12,7 @@ const columns = {
     started_at finished_at idempotency_key content error`.split(/\s+/),
   job_payloads: ['payload'],
   job_traces: ['traceparent', 'tracestate', 'last_attempt'],
+  job_results: ['result'],
   job_events: 'seq event from_state to_state attempt at error cause'.split(' '),
 }
 const rubbish = ['NULL', "'rubbish'", "'{'", "'{}'", "'[]'", "''", '-1', '0', '2147483647', '9223372036854775807']

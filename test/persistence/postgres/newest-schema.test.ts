@@ -20,5 +20,6 @@ test('no version ever changes', () => {
     '4e158e1666961aa7',
     'bffa1d75fc85e4d7',
     'fb10de78e255d072',
+    'f3211ec94ffd970b',
   ])
 })

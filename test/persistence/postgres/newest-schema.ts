@@ -2,7 +2,7 @@ import { claim, edges, edgesOn, jobStates } from '../../../src/machines/edges.ts
 import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts'
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
-import { bare, endsOf, stateIsOneOf, updateIs } from '../law.ts'
+import { bare, endsOf, ofSuccess, stateIsOneOf, updateIs } from '../law.ts'
 
 const refuse = (reason: string) => `EXECUTE FUNCTION refuse('${reason}')`
 
@@ -304,4 +304,32 @@ export const newestSchema = `
     (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))}))
     OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIs(endsOf(claim))})))))
   ${refuse('no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each')};
+  
+
+  -- What a handler returned; most jobs have no result.
+  CREATE TABLE job_results (
+    job_id bigint PRIMARY KEY,
+    result text NOT NULL
+  );
+
+  CREATE FUNCTION refuse_without_success() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+  BEGIN
+    IF NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = NEW.job_id AND ${stateIsOneOf(ofSuccess, 'jobs.state')}) THEN
+      RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'jobmachine: ' || TG_ARGV[0];
+    END IF;
+    RETURN NEW;
+  END
+  $$;
+
+  CREATE TRIGGER job_results_are_of_success BEFORE INSERT ON job_results FOR EACH ROW
+  EXECUTE FUNCTION refuse_without_success('only a job that has succeeded has a result');
+  CREATE TRIGGER job_results_are_final BEFORE UPDATE ON job_results FOR EACH ROW
+  ${refuse('a result is not rewritten')};
+  CREATE TRIGGER job_results_stay BEFORE DELETE ON job_results FOR EACH ROW
+  EXECUTE FUNCTION refuse_while_job_stays('a result goes only after its job');
+  CREATE TRIGGER job_results_are_not_emptied BEFORE TRUNCATE ON job_results FOR EACH STATEMENT
+  ${refuse('a result goes only after its job')};
+
+  -- The result of an attempt that completes with a transaction.
+  ALTER TABLE completions ADD COLUMN result text;
   `

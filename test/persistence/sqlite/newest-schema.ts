@@ -3,7 +3,7 @@ import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
 import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
-import { bare, endsOf, stateIsOneOf, updateIs } from '../law.ts'
+import { bare, endsOf, ofSuccess, stateIsOneOf, updateIs } from '../law.ts'
 import { newJobsView } from './new-jobs-view.ts'
 
 /**
@@ -98,6 +98,11 @@ export const newestSchema = `
     PRIMARY KEY (job_id, n)
   ) WITHOUT ROWID;
 
+  CREATE TABLE job_results (
+    job_id INTEGER PRIMARY KEY,
+    result TEXT NOT NULL
+  );
+
   CREATE TABLE event_runs (
     id INTEGER PRIMARY KEY,
     first_job_id INTEGER NOT NULL,
@@ -187,6 +192,23 @@ export const newestSchema = `
   WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id)
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: the trace of a job goes only after its job');
+  END;
+
+  CREATE TRIGGER job_results_are_of_success BEFORE INSERT ON job_results
+  WHEN NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = NEW.job_id AND ${stateIsOneOf(ofSuccess, 'jobs.state')})
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: only a job that has succeeded has a result');
+  END;
+
+  CREATE TRIGGER job_results_are_final BEFORE UPDATE ON job_results
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: a result is not rewritten');
+  END;
+
+  CREATE TRIGGER job_results_stay BEFORE DELETE ON job_results
+  WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id)
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: a result goes only after its job');
   END;
 
   CREATE TRIGGER job_payloads_are_final BEFORE UPDATE ON job_payloads

@@ -74,7 +74,9 @@ test('no statement of the store scans all jobs or all events', () => {
   const wholeTables = plans().filter(({ sql }) => !/ORDER BY id DESC LIMIT 1\b/.test(sql))
   const scans = wholeTables.filter(({ steps }) =>
     steps.some((step) =>
-      /^SCAN (jobs|event_runs|job_payloads|job_traces|job_progress|job_logs)\b(?! USING (COVERING )?INDEX)/.test(step),
+      /^SCAN (jobs|event_runs|job_payloads|job_traces|job_progress|job_logs|job_results)\b(?! USING (COVERING )?INDEX)/.test(
+        step,
+      ),
     ),
   )
 

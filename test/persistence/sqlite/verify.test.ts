@@ -218,6 +218,8 @@ describe('verify', () => {
       'I2',
       99,
     ],
+    ['a result without a job', `INSERT INTO job_results VALUES (99, '1')`, 'I2', 99],
+    ['a result of a job that has not succeeded', `INSERT INTO job_results VALUES (2, '1')`, 'I4', 2],
     ['a payload that is no JSON', `UPDATE job_payloads SET payload = '{' WHERE job_id = 2`, 'I1', 2],
     ['ids that would be used again', `UPDATE sqlite_sequence SET seq = 3 WHERE name = 'jobs'`, 'I2', 7],
     [

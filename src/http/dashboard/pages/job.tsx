@@ -3,11 +3,12 @@ import {
   commands,
   duration,
   type Explanation,
+  isAfter,
   type Job,
   type JobSystem,
   storedFields,
 } from '../../../engine/front-door.ts'
-import { JobNotFoundError } from '../../../errors.ts'
+import { JobNotFoundError, JobSystemError } from '../../../errors.ts'
 import { parseQuery, pathQuery } from '../../query.ts'
 import { renderJob } from '../charts/render.ts'
 import type { Allowed } from './allowed.ts'
@@ -22,8 +23,8 @@ import { Text } from './text.tsx'
 const refreshMs = 1_000
 /** Transitions on one page, around the selected one. */
 const timelineMax = 100
-/** Characters of a payload that are shown. */
-const payloadShownMax = 4_000
+/** Characters of a payload and of a result that are shown. */
+const shownMax = 4_000
 
 /** `GET /dashboard/jobs/:id?at=SEQ`: the job as it is now, and as it was after that transition. */
 export async function jobPage(
@@ -38,10 +39,11 @@ export async function jobPage(
   const lastSeq = explanation.because.seq
   const at = asked ?? lastSeq
   const after = Math.max(0, Math.min(at - timelineMax / 2, lastSeq - timelineMax))
-  const [history, chart, log] = await Promise.all([
+  const [history, chart, log, result] = await Promise.all([
     system.history(id, { after, limit: timelineMax }),
     renderJob(system, id, { inline: true, ...(asked === undefined ? {} : { at }) }),
     newestLines(system, id),
+    isAfter('succeed', job.state) ? resultOf(system, id) : null,
   ])
   const { at: now } = explanation
   return page({
@@ -65,7 +67,10 @@ export async function jobPage(
         <LogSection id={id} log={log} />
         <div class="columns">
           <Facts job={job} now={now} />
-          <Payload job={job} />
+          <div>
+            <Json title="Payload" value={job.payload} link={`/jobs/${id}`} />
+            {result}
+          </div>
         </div>
       </>
     ),
@@ -150,20 +155,50 @@ function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
   )
 }
 
-/** A long payload is cut: indented, nested arrays take sixty times the space, and this page is rendered again every second. */
-function Payload({ job: { id, payload } }: { readonly job: Job }) {
-  const text = JSON.stringify(payload)
+/** What its handler returned, as a section of its page; of a job that has succeeded. */
+async function resultOf(system: JobSystem, id: number) {
+  try {
+    const result = await system.result(id, { timeoutMs: 0 })
+    if (result !== undefined) return <Json title="Result" value={result} link={`/jobs/${id}/result`} />
+    return <NoResult why="Its handler returned nothing." />
+  } catch (error) {
+    // Retention has removed the job meanwhile, the result cannot be read, or is hidden.
+    if (error instanceof JobSystemError) return <NoResult why={`${upperFirst(error.message)}.`} />
+    throw error
+  }
+}
+
+function NoResult({ why }: { readonly why: string }) {
   return (
     <section class="card">
-      <h2>Payload</h2>
-      {text.length <= payloadShownMax ? (
-        <Pre text={JSON.stringify(payload, null, 2) ?? ''} />
+      <h2>Result</h2>
+      <p class="muted">
+        <Text of={why} />
+      </p>
+    </section>
+  )
+}
+
+interface JsonProps {
+  readonly title: string
+  readonly value: unknown
+  /** Where all of it is. */
+  readonly link: string
+}
+
+/** A long value is cut: indented, nested arrays take sixty times the space, and this page is rendered again every second. */
+function Json({ title, value, link }: JsonProps) {
+  const text = JSON.stringify(value)
+  return (
+    <section class="card">
+      <h2>{title}</h2>
+      {text.length <= shownMax ? (
+        <Pre text={JSON.stringify(value, null, 2) ?? ''} />
       ) : (
         <>
-          <Pre text={`${text.slice(0, payloadShownMax)}…`.toWellFormed()} />
+          <Pre text={`${text.slice(0, shownMax)}…`.toWellFormed()} />
           <p class="muted">
-            The first {number(payloadShownMax)} of {number(text.length)} characters;{' '}
-            <a href={`/jobs/${id}`}>all of it</a>, as JSON.
+            The first {number(shownMax)} of {number(text.length)} characters; <a href={link}>all of it</a>, as JSON.
           </p>
         </>
       )}

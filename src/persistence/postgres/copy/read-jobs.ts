@@ -42,11 +42,16 @@ export async function readJobs(
     `SELECT job_id AS id, ${lineNames} FROM job_logs WHERE job_id = ANY ($1::bigint[]) ORDER BY job_id, n`,
     [ids],
   )
+  const results = await client.query<{ id: number; result: string }>(
+    'SELECT job_id AS id, result FROM job_results WHERE job_id = ANY ($1::bigint[])',
+    [ids],
+  )
   const events = await client.query<CopiedEvent & { jobId: number }>(eventsSql, [
     ids,
     ids.map((id) => known.get(id)?.seq ?? 0),
   ])
   const payloadOf = new Map(payloads.rows.map(({ id, payload }) => [id, payload]))
+  const resultOf = new Map(results.rows.map(({ id, result }) => [id, result]))
   const traceOf = new Map(traces.rows.map((trace) => [trace.id, trace]))
   const progressOf = new Map(progress.rows.map((row) => [row.id, row]))
   const linesOf = new Map<number, WholeJob['lines'][number][]>(ids.map((id) => [id, []]))
@@ -65,6 +70,7 @@ export async function readJobs(
         trace: traceOf.get(id) ?? null,
         progress: progressOf.get(id) ?? null,
         lines: linesOf.get(id)!,
+        result: resultOf.get(id) ?? null,
         events: eventsOf.get(id)!,
       },
     ]),

@@ -59,6 +59,11 @@ const lineColumns: Columns<WholeJob['lines'][number] & { readonly jobId: number 
   ...Object.fromEntries(lineNames.map((name) => [name, (line: WholeJob['lines'][number]) => line[name]])),
 }
 
+const resultColumns: Columns<WholeJob> = {
+  job_id: ({ row }) => row.id,
+  result: ({ result }) => result,
+}
+
 const eventColumns: Columns<CopiedEvent & { readonly jobId: number }> = {
   id: ({ id }) => id,
   job_id: ({ jobId }) => jobId,
@@ -113,6 +118,9 @@ export async function writeJobs(
   const isNew = 'ON CONFLICT (job_id) DO UPDATE SET last_attempt = excluded.last_attempt'
   await insertRows(client, 'job_traces', traceColumns, traced, isNew)
   await writeReports(client, jobs)
+  // Final, as is the state that it comes with: what was copied before has no result yet.
+  const returned = jobs.filter(({ result }) => result !== null)
+  await insertRows(client, 'job_results', resultColumns, returned)
   const events = jobs.flatMap(({ row, events }) => events.map((event) => ({ ...event, jobId: row.id })))
   await insertRows(client, 'job_events', eventColumns, events)
 }

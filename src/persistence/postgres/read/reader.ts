@@ -11,19 +11,22 @@ import {
   toProgress,
 } from '../../reports.ts'
 import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from '../../rows.ts'
-import type {
-  CensusCount,
-  EdgeCount,
-  FileSizes,
-  HistoryEvent,
-  IdPage,
-  JobPage,
-  JobPath,
-  JobRow,
-  ListFilter,
-  MatchFilter,
-  Transition,
-  TransitionPage,
+import { stateHasTag } from '../../sql/transitions.ts'
+import {
+  type CensusCount,
+  type EdgeCount,
+  type EndedJob,
+  endedLengthMax,
+  type FileSizes,
+  type HistoryEvent,
+  type IdPage,
+  type JobPage,
+  type JobPath,
+  type JobRow,
+  type ListFilter,
+  type MatchFilter,
+  type Transition,
+  type TransitionPage,
 } from '../../store.ts'
 import { payloadAtSql } from '../../versions.ts'
 import type { Reads } from '../reads.ts'
@@ -51,6 +54,11 @@ export class Reader {
   async find(id: number): Promise<JobRow | undefined> {
     const row = await this.#reads.one<Selected<JobRow>>(`SELECT ${jobColumns} FROM jobs WHERE id = :id`, { id })
     return row && toJobRow(row)
+  }
+
+  async ended(ids: readonly number[]): Promise<ReadonlyMap<number, EndedJob>> {
+    const rows = await this.#reads.all<EndedJob & { id: number }>(endedSql, { ids })
+    return new Map(rows.map(({ id, ...job }) => [id, job]))
   }
 
   async history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {
@@ -170,6 +178,16 @@ const historySql = `SELECT ${eventColumns} FROM job_events WHERE job_id = :id AN
 const pathSql = `
   SELECT from_state AS "from", event, to_state AS "to", count(*) AS count FROM job_events
   WHERE job_id = :id AND seq BETWEEN :since AND :last GROUP BY from_state, event, to_state ORDER BY max(seq)`
+
+/** At least the first row. */
+const endedSql = `
+  SELECT id, state, type, result FROM (
+    SELECT item.id, state, type, result, n,
+      coalesce(sum(length(result)) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+    FROM unnest(:ids::bigint[]) WITH ORDINALITY AS item (id, n) LEFT JOIN jobs ON jobs.id = item.id
+      LEFT JOIN job_results ON job_results.job_id = item.id
+    WHERE jobs.id IS NULL OR ${stateHasTag('ended')}
+  ) AS ended WHERE before <= ${endedLengthMax} ORDER BY n`
 
 /** At least the first row, and fewer than asked if their errors are long. */
 const transitionsSql = `

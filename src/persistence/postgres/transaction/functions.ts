@@ -146,8 +146,8 @@ BEGIN
   IF EXISTS (SELECT 1 FROM job_events WHERE job_id = _job AND seq >= _token AND id > _first_event) THEN
     RETURN json_build_object('outcome', 'began before');
   END IF;
-  INSERT INTO completions (job_id, lease_token, given, cause, taken_by)
-  VALUES (_job, _token, (_asked ->> 'now')::bigint, _asked ->> 'cause', '${finish}');
+  INSERT INTO completions (job_id, lease_token, given, cause, result, taken_by)
+  VALUES (_job, _token, (_asked ->> 'now')::bigint, _asked ->> 'cause', _asked ->> 'result', '${finish}');
   RETURN json_build_object('outcome', 'noted');
 END
 $$`
@@ -169,6 +169,8 @@ BEGIN
       ARRAY[_job], ARRAY[_token], NULL, NULL, NULL, NULL, _n) AS taken;
   END IF;
   IF _moved IS NULL THEN ${raiseLost('_job')} END IF;
+  INSERT INTO job_results (job_id, result)
+  SELECT job_id, result FROM completions WHERE job_id = _job AND lease_token = _token AND result IS NOT NULL;
   DELETE FROM completions WHERE job_id = _job AND lease_token = _token;
 END
 $$`

@@ -84,9 +84,9 @@ export class Transactions {
   async complete(given: unknown, event: LeaseEvent): Promise<void> {
     const client = await this.#clients.check(given)
     const { transaction } = await this.#look(client, { keys: [], uniques: [] })
-    const { id, leaseToken, note } = event
+    const { id, leaseToken, note, result = null } = event
     const cause = note === undefined ? null : JSON.stringify({ ...causeOf(event.event), note })
-    const request = { transaction, id, leaseToken, cause, now: this.#parts.node.now() }
+    const request = { transaction, id, leaseToken, cause, result, now: this.#parts.node.now() }
     await this.#clients.call(client, 'complete', request)
   }
 

@@ -146,6 +146,7 @@ function ofChanges(changes: Step['changes']): Given {
     attempts: column(({ traceparent }) => traceparent),
     given_changes: changes.some(({ given }) => given) ? each(({ given }) => given ?? null) : null,
     requeue: each(({ requeue }) => requeue ?? false),
+    results: column(({ result }) => result),
   }
 }
 

@@ -5,6 +5,7 @@ import type { LogPage, Progress } from '../../reports.ts'
 import type {
   CensusCount,
   EdgeCount,
+  EndedJob,
   FileSizes,
   HistoryEvent,
   IdPage,
@@ -43,6 +44,10 @@ export class FileReads {
 
   find(id: number): Promise<JobRow | undefined> {
     return this.#read((reader) => reader.find(id))
+  }
+
+  ended(ids: readonly number[]): Promise<ReadonlyMap<number, EndedJob>> {
+    return this.#read((reader) => reader.ended(ids))
   }
 
   list(filter: ListFilter, signal?: AbortSignal): Promise<JobPage> {

@@ -12,17 +12,20 @@ import {
   toProgress,
 } from '../../reports.ts'
 import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from '../../rows.ts'
-import type {
-  CensusCount,
-  EdgeCount,
-  HistoryEvent,
-  IdPage,
-  JobFacts,
-  JobPage,
-  JobPath,
-  JobRow,
-  ListFilter,
-  MatchFilter,
+import { stateHasTag } from '../../sql/transitions.ts'
+import {
+  type CensusCount,
+  type EdgeCount,
+  type EndedJob,
+  endedLengthMax,
+  type HistoryEvent,
+  type IdPage,
+  type JobFacts,
+  type JobPage,
+  type JobPath,
+  type JobRow,
+  type ListFilter,
+  type MatchFilter,
 } from '../../store.ts'
 import { payloadAtSql } from '../../versions.ts'
 import { CensusCounter } from './census.ts'
@@ -41,6 +44,7 @@ const pathScanMax = 20_000
 export class Reader {
   readonly #db: Database.Database
   readonly #find: Database.Statement
+  readonly #ended: Database.Statement
   readonly #seq: Database.Statement
   readonly #logLines: Database.Statement
   readonly #logEnds: Database.Statement
@@ -60,6 +64,11 @@ export class Reader {
     this.#db = db
     this.#walk = new Walk(db)
     this.#find = db.prepare(`SELECT ${jobColumns} FROM jobs WHERE id = ?`)
+    // JSON has no BLOBs, which somebody may have written into the file.
+    this.#ended = db.prepare(`
+      SELECT item.value AS id, jobs.state, CAST(jobs.type AS TEXT) AS type, CAST(job_results.result AS TEXT) AS result
+      FROM json_each(?) AS item LEFT JOIN jobs ON jobs.id = item.value LEFT JOIN job_results ON job_id = item.value
+      WHERE jobs.id IS NULL OR ${stateHasTag('ended')}`)
     this.#seq = db.prepare('SELECT seq FROM jobs WHERE id = ?').pluck()
     this.#logLines = db.prepare(logLinesSql)
     this.#logEnds = db.prepare(logEndsSql)
@@ -77,6 +86,17 @@ export class Reader {
     this.#counts = db.prepare(
       `SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`,
     )
+  }
+
+  ended(ids: readonly number[]): Map<number, EndedJob> {
+    const jobs = new Map<number, EndedJob>()
+    let length = 0
+    for (const { id, ...job } of this.#ended.iterate(JSON.stringify(ids)) as Iterable<EndedJob & { id: number }>) {
+      jobs.set(id, job)
+      length += job.result?.length ?? 0
+      if (length > endedLengthMax) break
+    }
+    return jobs
   }
 
   find(id: number): JobRow | undefined {

@@ -168,7 +168,7 @@ export class Calls {
       case 'apply':
         return this.#part(
           call,
-          (now) => this.#writer.apply(request.sets, now, request.attempts, request.reports),
+          (now) => this.#writer.apply(request.sets, now, request),
           (refused: Answers['apply']) => this.#held.follow(request.sets, refused),
         )
       case 'report':

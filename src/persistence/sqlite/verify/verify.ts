@@ -27,13 +27,14 @@ const pageEvents = 10_000
 /** Runs that one read transaction examines, to find events that are in no history. */
 const strayRuns = 10_000
 
-interface Row extends Omit<CheckedRow, 'payloadIsValid'> {
+interface Row extends Omit<CheckedRow, 'payloadIsValid' | 'resultIsValid'> {
   /** As it was enqueued. */
   readonly firstMaxAttempts: number
   readonly lastEventId: number | null
   readonly leaseExpiresAt: number | null
-  /** 1 if it is valid JSON; null if there is no payload. */
+  /** 1 if it is valid JSON; null if there is none. */
   readonly payloadIsValid: number | null
+  readonly resultIsValid: number | null
 }
 
 /**
@@ -130,6 +131,7 @@ class Verifier {
       SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts, crashes,
         lease_token AS leaseToken, lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
         (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid,
+        (SELECT json_valid(result) FROM job_results WHERE job_id = jobs.id) AS resultIsValid,
         type, queue, priority, timeout_ms AS timeoutMs, run_at AS runAt, created_at AS createdAt, idempotency_key AS idempotencyKey, error,
         ${firstMaxAttempts} AS firstMaxAttempts, ${keptPayloads} AS payloads
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
@@ -256,8 +258,10 @@ class Verifier {
   #checkJob(row: Row, end: ReplayState): void {
     const fault = unreadableColumns(row)
     if (fault) this.#checks.tell('I1', row.id, fault)
-    const { payloadIsValid } = row
-    this.#checks.checkRow({ ...row, payloadIsValid: payloadIsValid === null ? null : payloadIsValid === 1 }, end)
+    const isValid = (found: number | null) => (found === null ? null : found === 1)
+    const { payloadIsValid, resultIsValid } = row
+    const texts = { payloadIsValid: isValid(payloadIsValid), resultIsValid: isValid(resultIsValid) }
+    this.#checks.checkRow({ ...row, ...texts }, end)
     if ((row.leaseToken === null) !== (row.leaseExpiresAt === null)) {
       const message = `the row has lease_token ${row.leaseToken}, lease_expires_at ${row.leaseExpiresAt}`
       this.#checks.tell('I5', row.id, message)

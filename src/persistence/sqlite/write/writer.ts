@@ -7,11 +7,12 @@ import { countJobs, type EventSet, intoRanges } from '../../sql/ranges.ts'
 import { takesKeysBack } from '../../sql/unique-keys.ts'
 import type { AmendResult, Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
-import type { Answers, AttemptTraces, NewCalls, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
+import type { Answers, NewCalls, RefusedEvent, Request, WriterOptions } from '../thread/protocol.ts'
 import { Claims } from './claims.ts'
 import { JobInserts } from './insert-jobs.ts'
 import { JobChanges } from './job-changes.ts'
 import { JobReports } from './job-reports.ts'
+import { JobResults } from './job-results.ts'
 import { JobTraces } from './job-traces.ts'
 import { Leases } from './leases.ts'
 import { Retention } from './retention.ts'
@@ -26,6 +27,7 @@ export class Writer {
   readonly #transitions: Transitions
   readonly #traces: JobTraces
   readonly #reports: JobReports
+  readonly #results: JobResults
   #beganAt = 0
   /** Whether every lease in the file was given here, because those of dead processes were recovered. */
   #ownsLeases = false
@@ -43,6 +45,7 @@ export class Writer {
     this.#transitions = new Transitions(db, options.leaseMs)
     this.#traces = new JobTraces(db)
     this.#reports = new JobReports(db)
+    this.#results = new JobResults(db)
     this.#inserts = new JobInserts(db, this.#transitions, this.#traces, options)
     this.#changes = new JobChanges(db, this.#transitions)
     this.#claims = new Claims(db, this.#transitions, this.#traces, options.types)
@@ -107,15 +110,14 @@ export class Writer {
 
   /**
    * Stores what happened to leased jobs, in order; returns the events that were rejected: their lease is not held, or the machine has no
-   * such edge. `attempts`: the traces of those that were not. `reports`: stored before, while the leases are held.
+   * such edge. `attempts`, `results`: the traces and results of those that were not. `reports`: stored before, while the leases are held.
    */
   apply(
     sets: readonly EventSet[],
     now: number,
-    attempts: AttemptTraces | null = null,
-    reports: string | null = null,
+    { attempts, reports, results }: Pick<Extract<Request, { op: 'apply' }>, 'attempts' | 'reports' | 'results'> = {},
   ): RefusedEvent[] {
-    if (reports !== null) this.#reports.store(reports, now)
+    if (reports) this.#reports.store(reports, now)
     const refused: RefusedEvent[] = []
     for (const { event, ranges } of sets) {
       if (event === 'release') this.#claims.expectSuspects()
@@ -128,6 +130,7 @@ export class Writer {
       const refusedIds = new Set(refused.map(({ id }) => id))
       this.#traces.noteAttempts(attempts.filter(([id]) => !refusedIds.has(id)))
     }
+    if (results) this.#results.keep(results, refused)
     return refused
   }
 

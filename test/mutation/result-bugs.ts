@@ -1,0 +1,111 @@
+import { bug, type Mutation } from './mutation.ts'
+
+const conformance = (test: string) => ['persistence/sqlite-store.test.ts', `SQLite store a result ${test}`] as const
+const onPostgres = (test: string) =>
+  ['persistence/postgres-store.test.ts', `PostgreSQL store a result ${test}`] as const
+const waits = (test: string) => ['engine/result-waiters.test.ts', `whoever waits for a job ${test}`] as const
+const attempt = (test: string) => ['engine/dispatch/attempt.test.ts', test] as const
+const waiters = 'engine/result-waiters.js'
+const kept = 'is kept with the success of its job, also after the node ended, and a job without one has none'
+const ofTheRightLease = 'is that of the lease that succeeded, if one call has two of the same job'
+
+export const resultBugs: readonly Mutation[] = [
+  bug(
+    'a result is stored for an attempt whose lease was lost',
+    conformance('is not kept of an attempt whose lease was lost'),
+    {
+      file: 'persistence/sqlite/write/job-results.js',
+      find: '!lost.has(`${id} ${leaseTokens[index]}`)',
+      replace: 'true',
+    },
+  ),
+  bug('a group commit drops the result of a job that it has twice', conformance(ofTheRightLease), {
+    file: 'persistence/sqlite/write/job-results.js',
+    find: '!lost.has(`${id} ${leaseTokens[index]}`)',
+    replace: '!refused.some((each) => each.id === id)',
+  }),
+  bug('a result is stored before its success', conformance(kept), {
+    file: 'persistence/sqlite/write/writer.js',
+    text: 'const refused = [];',
+    replace: 'const refused = [];\n        if (results) this.#results.keep(results, refused);',
+  }),
+  bug('a group commit drops all results', conformance(kept), {
+    file: 'persistence/sqlite/thread/applied-events.js',
+    find: 'if (kept.length === 0)',
+    replace: 'if (kept.length < events.length)',
+  }),
+  bug(
+    'PostgreSQL stores a result for an attempt whose lease was lost',
+    onPostgres('is not kept of an attempt whose lease was lost'),
+    {
+      file: 'persistence/postgres/functions.js',
+      text: 'WHERE result IS NOT NULL AND id = ANY (_got)',
+      replace: 'WHERE result IS NOT NULL',
+    },
+  ),
+  bug('PostgreSQL stores the results of the first change for each', onPostgres(ofTheRightLease), {
+    file: 'persistence/postgres/functions.js',
+    text: 'unnest(_job_ids[_from:_until], _results[_from:_until])',
+    replace: 'unnest(_job_ids[_from:_until], _results)',
+  }),
+  bug('retention leaves the result of a job', conformance('goes with its job'), {
+    file: 'persistence/sqlite/write/retention.js',
+    find: 'removal.run(id)',
+    replace: `removal.source.includes('job_results') || removal.run(id)`,
+  }),
+  bug(
+    'all results of a look are read at once',
+    conformance('comes with others up to some megabytes, and the rest with the next call'),
+    {
+      file: 'persistence/sqlite/read/reader.js',
+      find: 'if (length > endedLengthMax)',
+      replace: 'if (false)',
+    },
+  ),
+  bug('a waiter looks before it listens', waits('is not answered by a look that had begun before'), {
+    file: waiters,
+    find: 'cameAfter < look',
+    replace: 'cameAfter <= look',
+  }),
+  bug(
+    'what ends during a look is found only in turn',
+    waits('is not missed by an end that comes while the job is looked at'),
+    {
+      file: waiters,
+      text: 'if (this.#waiters.has(id))\n                this.#due.add(id)',
+      replace: 'if (this.#waiters.has(id) && !this.#isLooking)\n                this.#due.add(id)',
+    },
+  ),
+  bug(
+    'a waiter without time is not looked at',
+    waits('is looked at once even with no time to wait, and forgotten when that is over'),
+    {
+      file: waiters,
+      find: 'this.#timedOut(id, waiter)',
+      replace: 'waiter.onTimeout()',
+    },
+  ),
+  bug('a waiter that has left is still looked for', waits('is forgotten when its signal fires, with the reason'), {
+    file: waiters,
+    find: 'this.#forget(id, waiter)',
+    replace: 'undefined',
+  }),
+  bug(
+    'a result that cannot be kept is tried again',
+    attempt(
+      'an attempt is rejected if what its handler returned cannot be kept, because a retry would return the same',
+    ),
+    {
+      file: 'engine/dispatch/attempt.js',
+      find: 'throw this.#isUnfit(error)',
+      replace: 'throw error',
+    },
+  ),
+  bug(
+    'what a handler returns after it has completed its job is its result',
+    attempt(
+      'an attempt that completes its job in a transaction of its handler has the result that it gave to complete, and none of what it returns',
+    ),
+    { file: 'engine/dispatch/attempt.js', find: 'if (!this.#isCompleting)', replace: 'if (true)' },
+  ),
+]
