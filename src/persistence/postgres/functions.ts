@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto'
 import { type StoredName, snakeCase, storedNames } from '../../job/fields.ts'
+import { claim } from '../../machines/edges.ts'
+import type { EventType } from '../../machines/job.ts'
 import { logMax } from '../reports.ts'
 import { isSuspect } from '../sql/conditions.ts'
 import { jobTables } from '../sql/job-tables.ts'
 import { after, stateHasTag, stored } from '../sql/transitions.ts'
+import { freesKeys } from '../sql/unique-keys.ts'
 import { retention } from '../store.ts'
 import { amendFunction } from './amend.ts'
 import { firstEventOf } from './event-order.ts'
 import { pickFunction } from './pick.ts'
 import { beginEpochFunction, timelineSql } from './server-change.ts'
-import { addCounts, inPlpgsql, takeFunction } from './take.ts'
+import { addCounts, assertEvents, inPlpgsql, moveSql, takeFunction } from './take.ts'
 import { transactionFunctions } from './transaction/functions.ts'
 import { uniqueKeysSql } from './unique-keys.ts'
 
@@ -122,11 +125,33 @@ export const beginEpochSql = `SELECT ${beginEpoch.name}(:place::text, :isForced:
 export const stepSql = `SELECT * FROM ${step.name}(${stepParameters.map((_, index) => `$${index + 1}`).join(', ')})`
 export const stepNames = stepParameters.map(([name]) => name) as readonly string[]
 
+/** Leases what one request gets of the picked jobs, and answers with it. In the block, the parameters of a move are those of a claim. */
+function claimSql(): string {
+  const handed = ['lease_token', 'type', 'queue', 'max_attempts', 'timeout_ms', 'run_at']
+  const answer = `${handOut('moved AS jobs', '_traced')} ORDER BY jobs.n`
+  const lease = (events: readonly EventType[]) =>
+    `RETURN QUERY ${inPlpgsql(moveSql(events, answer, handed))};
+            GET DIAGNOSTICS _count = ROW_COUNT;
+            _n := _n + ${events.length} * cardinality(_ids);
+            ${freesKeys(events) ? uniqueKeysSql.free : ''}`
+  return `DECLARE
+          _ids bigint[] := _picked[_taken + 1:_taken + _limits[_r]]; _tokens integer[]; _delays bigint[]; _errors text[]; _row_errors text[]; _causes text[];
+          _cause text; _only_in text; _moved bigint[] := _ids; _count integer;
+        BEGIN
+          IF _starts[_r] THEN ${lease(claim)}
+          ELSE ${lease(['lease'])}
+          END IF;
+          IF _count <> cardinality(_ids) THEN RAISE EXCEPTION 'jobmachine: a ready job could not be leased'; END IF;
+        END;`
+}
+
 /** New jobs, in one statement with their payloads, events and counts, and then the unique keys and the traces that some have. */
 function insertSql(): string {
   const names = storedNames.map(snakeCase)
   const next = after('enqueue', { ...stored, run_at: 'item.starts_at' }, '0')
-  return inPlpgsql(`WITH given AS (
+  const sentOnce = newJobParameters.map(([name]) => `_${name}`).filter((name) => name !== '_ids')
+  return inPlpgsql(`${sentOnce.map((name) => `IF cardinality(${name}) < cardinality(_ids) THEN ${name} := array_fill(${name}[1], ARRAY[cardinality(_ids)]); END IF;`).join('\n    ')}
+    WITH given AS (
       SELECT *, greatest(coalesce(run_at, _now + coalesce(delay_ms, 0)), _now) AS starts_at
       FROM unnest(_ids, _payloads, _keys, _contents, _run_ats, _delays, _max_attempts, _causes, ${names.map((name) => `_${name}`).join(', ')})
         WITH ORDINALITY AS item (id, payload, idempotency_key, content, run_at, delay_ms, max_attempts, cause, ${names.join(', ')}, n)
@@ -141,7 +166,7 @@ function insertSql(): string {
       INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, cause)
       SELECT _first_event + _n + n, id, 1, 'enqueue', NULL, state, 0, _now, cause FROM item
     )
-    ${addCounts("(SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state FROM item) AS logged")};
+    ${addCounts("SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state, count(*) AS n FROM item GROUP BY state")};
     ${uniqueKeysSql.insert};
     IF _traceparents IS NOT NULL THEN
       INSERT INTO job_traces (job_id, traceparent, tracestate)
@@ -151,7 +176,7 @@ function insertSql(): string {
 }
 
 /**
- * One call of a writer: stores new jobs, moves others, claims some, and answers with those: first a row with `facts` alone. The first
+ * One call of a writer: stores new jobs, moves others, claims some, and answers with those, and with a last row that has `facts` alone. The first
  * statement is its fence: a call that was given up after its connection broke can no longer be committed.
  */
 function stepFunction(name: string): string {
@@ -164,7 +189,7 @@ DECLARE
   _now bigint := instant(_given);
   _first_event bigint := ${firstEventOf('pg_current_xact_id()::text::bigint')};
   _n integer := 0; _from integer := 1; _until integer; _got bigint[]; _moved jsonb := '[]'; _picked bigint[]; _taken integer := 0;
-  _started bigint[] := '{}'; _leased bigint[] := '{}'; _aside jsonb; _met boolean := false; _traced boolean;
+  _aside jsonb; _met boolean := false; _traced boolean;
 BEGIN
   IF _timeline IS NOT NULL THEN
     IF _timeline <> ${timelineSql} THEN RAISE EXCEPTION 'jobmachine: the server may have gone back' USING ERRCODE = 'JM003'; END IF;
@@ -215,22 +240,18 @@ BEGIN
     IF NOT _met THEN
       SELECT picked._picked, picked._served, picked._bounds, picked._aside INTO _picked, _served, _bounds, _aside
       FROM ${pick.name}((SELECT sum(most) FROM unnest(_limits) AS room (most))::integer, _handled, _served, _bounds) AS picked;
+      _traced := cardinality(_picked) > 0 AND EXISTS (SELECT 1 FROM job_traces);
       FOR _r IN 1..cardinality(_limits) LOOP
-        IF _starts[_r] THEN _started := _started || _picked[_taken + 1:_taken + _limits[_r]];
-        ELSE _leased := _leased || _picked[_taken + 1:_taken + _limits[_r]];
-        END IF;
+        EXIT WHEN _taken >= cardinality(_picked);
+        ${claimSql()}
         _taken := _taken + _limits[_r];
       END LOOP;
-      ${['claim', 'lease'].map(claimSql).join('\n      ')}
+      ${assertEvents}
     END IF;
   END IF;
   RETURN QUERY SELECT NULL::bigint, NULL::integer, NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::integer, NULL::bigint, NULL::text, NULL::jsonb,
     jsonb_build_object('now', _now, 'lastEvent', _first_event + _n, 'events', _n, 'moved', _moved, 'served', _served, 'bounds', _bounds, 'aside', _aside, 'met', _met,
     'blocks', (SELECT jsonb_agg(nextval('job_ids')) FROM generate_series(1, _blocks)))::text;
-  IF cardinality(_picked) > 0 THEN
-    _traced := EXISTS (SELECT 1 FROM job_traces);
-    RETURN QUERY ${leasedJobs('unnest(_picked)', '_traced')};
-  END IF;
 END
 $$`
 }
@@ -267,20 +288,16 @@ END
 $$`
 }
 
-function claimSql(change: string): string {
-  const ids = change === 'claim' ? '_started' : '_leased'
-  return `IF cardinality(${ids}) > 0 THEN
-        SELECT taken._n, taken._moved INTO _n, _got FROM ${take.name}('${change}', _now, _node, _writer, _first_event, false, NULL, NULL, ${ids}, NULL, NULL, NULL, NULL, NULL, _n) AS taken;
-        IF coalesce(cardinality(_got), 0) <> cardinality(${ids}) THEN RAISE EXCEPTION 'jobmachine: a ready job could not be leased'; END IF;
-      END IF;`
-}
-
-/** Jobs as they are handed out, in the order of their ids in `source`; `attempt` is that before this one. `traced`: false if no job has a trace. */
-export function leasedJobs(source: string, traced = 'true'): string {
+/** Jobs of `from` as they are handed out; `attempt` is that before this one. `traced`: false if no job has a trace. */
+function handOut(from: string, traced = 'true'): string {
   return `SELECT jobs.id, jobs.lease_token, jobs.type::text, jobs.queue::text, jobs.attempt - (${stateHasTag('executing')})::integer,
       jobs.max_attempts, jobs.timeout_ms, jobs.run_at, coalesce(job_payloads.payload, ''), CASE WHEN ${traced} THEN ${traceSql} END, NULL::text
-    FROM ${source} WITH ORDINALITY AS picked (id, n) JOIN jobs ON jobs.id = picked.id LEFT JOIN job_payloads ON job_payloads.job_id = jobs.id ORDER BY picked.n`
+    FROM ${from} LEFT JOIN job_payloads ON job_payloads.job_id = jobs.id`
 }
+
+/** Jobs that were leased before. */
+export const leasedJobsSql = `${handOut('unnest($1::bigint[]) WITH ORDINALITY AS picked (id, n) JOIN jobs ON jobs.id = picked.id')}
+  WHERE jobs.node_id = $2 ORDER BY picked.n`
 
 /** Removes ended jobs with all that is theirs, one node at a time; the others do nothing meanwhile. */
 export const retainSql = `SELECT ${retain.name}(:ids::bigint[], :endedBy::bigint)`
@@ -296,7 +313,7 @@ BEGIN
   WITH gone AS (
     DELETE FROM jobs WHERE id = ANY (_ids) AND ${stateHasTag('expendable')} AND finished_at <= _ended_by RETURNING id, state
   ), counted AS (
-    ${addCounts(`(SELECT state AS from_state, '${retention}' AS event, '' AS to_state FROM gone) AS logged`)}
+    ${addCounts(`SELECT state AS from_state, '${retention}' AS event, '' AS to_state, count(*) AS n FROM gone GROUP BY state`)}
   )
   SELECT array_agg(id) INTO _gone FROM gone;
   ${jobTables.map(([table]) => `DELETE FROM ${table} WHERE job_id = ANY (_gone);`).join('\n  ')}

@@ -11,6 +11,11 @@ const setAsideMax = 200
  * any open transaction can see them), are locked, or are for other nodes. If there are more, the next claims begin where this one ended.
  */
 const passedMax = 2_000
+/**
+ * The same of pages, because rows that no transaction can see any more are passed over uncounted until VACUUM has removed them: without a
+ * bound, a claim took 1 ms longer for each 60,000 jobs done since then. A claim of 1,000 jobs reads ten pages.
+ */
+const pagesMax = 40
 /** What came before the bound is looked for after so many times what that took. So it takes a twentieth of the time, and comes so much later. */
 const restShare = 20
 /** The most, in ms, also if the server's clock is set back. */
@@ -20,6 +25,7 @@ const slackMs = 20
 
 const inQueue = `${isReady} AND queue = _queue`
 const passed = `pg_stat_get_xact_tuples_returned('jobs_ready'::regclass)`
+const pages = `pg_stat_get_xact_blocks_fetched('jobs_ready'::regclass)`
 const clock = 'floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
 
 /** The two ranges of the index from a bound on. */
@@ -107,10 +113,11 @@ const takeHead = `IF _bounds ? _queue THEN
         END IF;
       ELSE
         _passed := ${passed};
+        _pages := ${pages};
         ${head('', '_share')};
         _ids := _more;
         _passed := ${passed} - _passed - coalesce(cardinality(_ids), 0);
-        IF _passed > ${passedMax} THEN _dear := _dear || _queue; END IF;
+        IF _passed > ${passedMax} OR ${pages} - _pages > ${pagesMax} THEN _dear := _dear || _queue; END IF;
         IF _passed > 0 OR current_setting('track_counts') = 'off' THEN
           ${setAside}
         END IF;
@@ -130,7 +137,7 @@ DECLARE
   _queues text[] := '{}'; _full text[] := '{}'; _dear text[] := '{}'; _queue text; _last text := _served; _wrapped boolean := false;
   _share integer; _ids bigint[]; _more bigint[]; _place integer; _strays bigint[]; _counts jsonb;
   _found bigint[] := '{}'; _rounds integer[] := '{}'; _places integer[] := '{}';
-  _begun bigint := ${clock}; _until bigint; _old jsonb := _bounds; _bounded text; _passed bigint; _priority integer; _run_at bigint;
+  _begun bigint := ${clock}; _until bigint; _old jsonb := _bounds; _bounded text; _passed bigint; _pages bigint; _priority integer; _run_at bigint;
 BEGIN
   _picked := '{}';
   IF _bounds <> '{}' THEN

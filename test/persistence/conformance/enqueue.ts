@@ -43,6 +43,29 @@ export function testEnqueue(open: Open): void {
       } satisfies Record<keyof JobRow, unknown>)
     })
 
+    test.each([
+      [
+        'alike',
+        [
+          { priority: 3, timeoutMs: 50 },
+          { priority: 3, timeoutMs: 50 },
+          { priority: 3, timeoutMs: 50 },
+        ],
+      ],
+      ['of the first alone', [{ priority: 3, timeoutMs: 50 }, {}, {}]],
+      ['of the last alone', [{}, {}, { priority: 3, timeoutMs: 50 }]],
+      ['different', [{ priority: 1 }, { timeoutMs: 50 }, { priority: 1, timeoutMs: 60 }]],
+    ] as const)('stores what the jobs of a call have: %s', async (_, given) => {
+      const { store } = await open()
+
+      const stored = ids(await store.enqueue(given.map((each) => aJob(each))))
+
+      const found = await Promise.all(stored.map((id) => store.find(id)))
+      expect(found.map((job) => ({ priority: job!.priority, timeoutMs: job!.timeoutMs }))).toEqual(
+        given.map((each) => ({ priority: 0, timeoutMs: null, ...each })),
+      )
+    })
+
     test('gives rising ids in the order of the array', async () => {
       const { store } = await open()
 

@@ -44,20 +44,21 @@ async function finish({ store }: OpenedPostgres, count: number): Promise<void> {
   }
 }
 
-/** What a claim picks, and how many rows of the index it reads; it is rolled back. */
+/** What a claim picks, and how many rows and pages of the index it reads; it is rolled back. */
 async function pick(client: pg.Client, types: readonly string[], bounds: object = {}) {
   const { name } = serverFunctions.find((each) => each.name.startsWith('pick_'))!
   await client.query('BEGIN')
-  const read = async () =>
-    Number((await client.query(`SELECT pg_stat_get_xact_tuples_returned('jobs_ready'::regclass) AS n`)).rows[0].n)
-  const before = await read()
+  const read = async (what: string) =>
+    Number((await client.query(`SELECT pg_stat_get_xact_${what}('jobs_ready'::regclass) AS n`)).rows[0].n)
+  const before = { rows: await read('tuples_returned'), pages: await read('blocks_fetched') }
   const { rows } = await client.query(`SELECT _picked AS picked, _bounds AS bounds FROM ${name}(10, $1, '', $2)`, [
     types,
     JSON.stringify(bounds),
   ])
-  const rowsRead = (await read()) - before
+  const rowsRead = (await read('tuples_returned')) - before.rows
+  const pagesRead = (await read('blocks_fetched')) - before.pages
   await client.query('ROLLBACK')
-  return { picked: (rows[0].picked as string[]).map(Number), bounds: rows[0].bounds as object, rowsRead }
+  return { picked: (rows[0].picked as string[]).map(Number), bounds: rows[0].bounds as object, rowsRead, pagesRead }
 }
 
 /** As if it had been found only now. */
@@ -105,6 +106,22 @@ describe.skipIf(postgresMissing)('a claim', () => {
 
     expect(first.rowsRead).toBeGreaterThan(many)
     expect(next.rowsRead).toBeLessThan(200)
+    expect([first.picked, next.picked]).toEqual([waiting.slice(0, 10), waiting.slice(0, 10)])
+  })
+
+  test('begins where the last one ended, if no VACUUM has removed the rows of many that ended', async () => {
+    const node = await openPostgres()
+    const client = await connected(node.path)
+    await client.query('ALTER TABLE jobs SET (autovacuum_enabled = false)')
+    await enqueueMany(node, 4 * many)
+    const waiting = await enqueueMany(node, 40)
+    await finish(node, 4 * many)
+
+    const first = await pick(client, ['work'])
+    const next = await pick(client, ['work'], lasting(first.bounds))
+
+    expect(first.pagesRead).toBeGreaterThan(40)
+    expect(next.pagesRead).toBeLessThan(30)
     expect([first.picked, next.picked]).toEqual([waiting.slice(0, 10), waiting.slice(0, 10)])
   })
 

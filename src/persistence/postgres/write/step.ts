@@ -98,10 +98,10 @@ export function stepValues(step: Step, own: Given): unknown[] {
 /** The values of the parameters that hold new jobs. */
 export function ofNewJobs(newJobs: Step['newJobs']): Given {
   if (newJobs.length === 0) return {}
-  const column = (of: (job: NewJobRow) => string | number | null) => arrayText(newJobs.map(({ job }) => of(job)))
+  const column = (of: (job: NewJobRow) => string | number | null) => columnText(newJobs.map(({ job }) => of(job)))
   return {
     ids: arrayText(newJobs.map(({ id }) => id)),
-    payloads: column(({ payload }) => payload),
+    payloads: arrayText(newJobs.map(({ job }) => job.payload)),
     keys: column(({ idempotency }) => idempotency?.key ?? null),
     contents: column(({ idempotency }) => idempotency?.content ?? null),
     run_ats: column(({ runAt }) => runAt),
@@ -116,7 +116,14 @@ export function ofNewJobs(newJobs: Step['newJobs']): Given {
   }
 }
 
-function tracesOf(column: (of: (job: NewJobRow) => string | null) => string): Given {
+/** What all have alike is sent once, and nothing if it is null: it need not be written and read for each job. */
+function columnText(values: readonly (string | number | null)[]): string | null {
+  const [first] = values
+  if (values.some((value) => value !== first)) return arrayText(values)
+  return first === null ? null : arrayText([first!])
+}
+
+function tracesOf(column: (of: (job: NewJobRow) => string | null) => string | null): Given {
   return {
     traceparents: column(({ trace }) => trace?.traceparent ?? null),
     tracestates: column(({ trace }) => trace?.tracestate ?? null),

@@ -6,7 +6,7 @@ import { toLeased } from '../../leased-facts.ts'
 import type { LeasedJob } from '../../store.ts'
 import { connect, pinPlansSql, type Settings, writerLocksSql } from '../connection.ts'
 import { failureOf } from '../failure.ts'
-import { leasedJobs, stepSql } from '../functions.ts'
+import { leasedJobsSql, stepSql } from '../functions.ts'
 import type { Health } from '../health.ts'
 import { fencedCall } from '../node/row.ts'
 import { type Done, type Step, type StepRow, stepValues } from './step.ts'
@@ -122,8 +122,9 @@ export class Writer {
     const values = stepValues(step, { given: now, node: this.#nodeId, writer: this.#id, call: this.#calls + 1 })
     const { rows } = await client.query<StepRow[]>({ name: 'step', text: stepSql, values, rowMode: 'array' } as never)
     this.#calls++
-    const [facts, ...jobs] = rows as unknown as StepRow[]
-    return { done: JSON.parse(facts!.at(-1) as string), jobs: jobs.map(toJob) }
+    const jobs = rows as unknown as StepRow[]
+    const facts = jobs.pop()!.at(-1) as string
+    return { done: JSON.parse(facts), jobs: jobs.map(toJob) }
   }
 
   /**
@@ -170,7 +171,7 @@ export class Writer {
     )
     const claimed = rows.filter(({ event, jobId }) => event === 'lease' && !named.has(jobId)).map(({ jobId }) => jobId)
     const jobs = await client.query({
-      text: leasedJobs('unnest($1::bigint[])').replace('ORDER BY', 'WHERE jobs.node_id = $2 ORDER BY'),
+      text: leasedJobsSql,
       values: [claimed, this.#nodeId],
       rowMode: 'array',
     })
