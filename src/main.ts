@@ -58,9 +58,17 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 
 const [name = 'serve', ...operands] = process.argv.slice(2)
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-if (command && operands.length <= command.operands) await command.run(...operands)
+if (command && operands.some((operand) => operand === '--help' || operand === '-h')) process.stdout.write(usage)
+else if (command && isComplete(command.operands)) await command.run(...operands)
 else {
   refuseCommand([name, ...operands])
+}
+
+/** Commands that take any number look at their flags themselves; the others have none. */
+function isComplete(most: number): boolean {
+  return (
+    most === Number.POSITIVE_INFINITY || (operands.length <= most && !operands.some((text) => text.startsWith('-')))
+  )
 }
 
 /** What has been opened so far, to be closed cleanly when a signal comes. */

@@ -252,6 +252,24 @@ describe('a start', () => {
     expect(stderr).toMatch(/^jobmachine: .*data.*\n$/)
   })
 
+  test.each(['serve', 'init', 'verify', 'backup', 'compact', 'migrate'])(
+    '%s prints the usage for --help, and does not know a flag that is misspelt',
+    async (name) => {
+      const folder = tempFolder()
+
+      const runs = [
+        await runCommand([name, '--help'], { folder }),
+        await runCommand([name, '-h'], { folder }),
+        await runCommand([name, '--hlep'], { folder }),
+      ]
+
+      expect(runs.map(({ code }) => code)).toEqual([0, 0, 64])
+      for (const { stdout } of runs.slice(0, 2)) expect(stdout).toMatch(/^Usage: jobmachine/)
+      expect(runs[2]!.stderr).toMatch(/^jobmachine: no such command: \w+ --hlep\n\nUsage: jobmachine/)
+      expect(readdirSync(folder)).toEqual([])
+    },
+  )
+
   test.each([[['explode']], [['serve', 'now']], [['--port', '1']], [['']], [['constructor']]])(
     'with the arguments %j ends with 64 and the usage',
     async (args) => {

@@ -6,7 +6,7 @@ import { ConfigError } from '../errors.ts'
 import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
 import { secretPattern } from '../handlers/webhook-signature.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
-import { isPostgresAddress, type PostgresOptions } from '../persistence/postgres-options.ts'
+import { isPostgresAddress, type PostgresOptions, validPostgres } from '../persistence/postgres-options.ts'
 import { tokenProblem } from './token-strength.ts'
 
 /** The whole configuration of the server. */
@@ -76,8 +76,8 @@ const variables = {
     .describe('a path such as /jobs-admin: letters, digits and . _ ~ - between slashes')
     .default(''),
   DATABASE_PATH: text('a path').default('./data/jobs.db'),
-  DATABASE_URL: z.string().refine(isPostgresAddress).describe('an address that begins with postgres://').optional(),
-  DATABASE_SCHEMA: text('1 to 63 lower-case letters, digits and _', /^(?!pg_)[a-z_][a-z0-9_]{0,62}$/).optional(),
+  DATABASE_URL: z.string().refine(isPostgresAddress).describe(validPostgres.address).optional(),
+  DATABASE_SCHEMA: text(validPostgres.schema, validPostgres.schemaPattern).optional(),
   SECURE_DELETE: trueOrFalse(false),
   KEEP_JOB_LOGS: trueOrFalse(true),
   WORKER_COUNT: setting('workers'),
@@ -114,6 +114,8 @@ const variables = {
   WEBHOOK_SECRET: text('ASCII text, or whsec_ and base64 with its padding', secretPattern).optional(),
 }
 const schema = z.object(variables)
+/** Whoever writes API_TOKEN= believes that the server is protected, and whoever writes DATABASE_URL= that the jobs are not in a file. */
+const mustNotBeEmpty = new Set(['API_TOKEN', 'DATABASE_URL'])
 
 /**
  * Reads the configuration. `env` overrides `dotEnv`, the text of a `.env` file, and an empty value counts as not set. Throws `ConfigError`
@@ -127,10 +129,10 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   for (const name of Object.keys(variables)) {
     const value = env[name] || fromFile[name]
     if (value) given[name] = value
-    // An operator who writes API_TOKEN= believes that the server is protected.
-    if (name === 'API_TOKEN' && (env[name] ?? fromFile[name]) === '') {
-      problems.push('API_TOKEN is set but empty; it must be at least 16 characters, or be left out')
-    }
+    if (mustNotBeEmpty.has(name) && (env[name] ?? fromFile[name]) === '')
+      problems.push(
+        `${name} is set but empty; it must be ${takes(variables[name as keyof typeof variables])}, or be left out`,
+      )
   }
   const parsed = schema.safeParse(given)
   const badNames = new Set(parsed.success ? [] : parsed.error.issues.map(({ path }) => String(path[0])))

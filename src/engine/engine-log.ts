@@ -26,6 +26,14 @@ export class EngineLog {
           'this process was silent for longer than a lease: others declared it dead and run its jobs; it goes on as a new node',
         )
         return
+      case 'nodeGone':
+        log.warn(
+          { ...event.node, jobs: event.leases },
+          event.wasSilent
+            ? 'another node was silent for longer than its lease: it is declared dead, and its jobs run again'
+            : 'the jobs that another node left when it ended run again',
+        )
+        return
       case 'warning':
         if (event.message !== null) log.warn({ about: event.about }, event.message)
         else log.info({ about: event.about }, 'what was warned of is over')

@@ -93,13 +93,19 @@ export function checkOptions(options: unknown): void {
       (name) =>
         `${name} is not an option of createJobSystem${didYouMean(name, optionNames) || `; they are ${optionNames.join(', ')}`}`,
     ),
-    ...Object.entries(checks).flatMap(([name, check]) =>
-      given[name] === undefined && (name !== 'database' || given.postgres !== undefined) ? [] : check(given[name]),
-    ),
+    ...Object.entries(checks).flatMap(([name, check]) => (isLeftOut(name, given) ? [] : check(given[name]))),
     ...conflictsIn(given),
     ...problemsOfSettings(given),
   ]
   if (problems.length > 0) throw new ConfigError(problems)
+}
+
+/** One of the databases is needed; a variable that is not set is the usual reason for one that is given as undefined. */
+function isLeftOut(name: string, given: Readonly<Record<string, unknown>>): boolean {
+  if (given[name] !== undefined) return false
+  const isMeant = 'postgres' in given && !('database' in given)
+  if (name === 'database') return given.postgres !== undefined || isMeant
+  return name !== 'postgres' || !isMeant
 }
 
 /** What is for a file alone. */

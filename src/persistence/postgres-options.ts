@@ -1,3 +1,5 @@
+import { Addresses } from './postgres/addresses.ts'
+
 /** A database of PostgreSQL, and how to use it. */
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`; several servers as `host1:port1,host2:port2`. It must lead to the server itself, or to a pooler in session mode. */
@@ -11,13 +13,20 @@ export interface PostgresOptions {
 /** What is used where nothing is said, and what may be. */
 export const postgresDefaults = { schema: 'jobmachine', maxConnections: { byDefault: 6, min: 3, max: 100 } }
 
-const schemaPattern = /^[a-z_][a-z0-9_]{0,62}$/
+/** What an address and a schema must be. */
+export const validPostgres = {
+  address:
+    'an address such as postgres://user:password@host:5432/app, in which special characters of the password are written as %23 and the like',
+  schema: '1 to 63 lower-case letters, digits and _, that begins with no digit and not with pg_',
+  schemaPattern: /^(?!pg_)[a-z_][a-z0-9_]{0,62}$/,
+}
 
 /** What is wrong with an address or options that are to name a database of PostgreSQL. An address is not repeated: it may have a password in it. */
 export function postgresProblems(given: unknown): string[] {
   const options = typeof given === 'string' ? { connectionString: given } : given
+  if (given === undefined) return ['is undefined: is the variable set that has its address, such as DATABASE_URL?']
   if (typeof options !== 'object' || options === null)
-    return ['must be an address such as postgres://localhost/app, or an object with connectionString']
+    return [`must be ${validPostgres.address}, or an object with connectionString`]
   const { connectionString, schema, maxConnections, ...others } = options as Partial<Record<string, unknown>>
   const { min, max } = postgresDefaults.maxConnections
   const isWhole =
@@ -25,10 +34,12 @@ export function postgresProblems(given: unknown): string[] {
   return [
     ...(typeof connectionString === 'string' && isPostgresAddress(connectionString)
       ? []
-      : ['has no connectionString that begins with postgres:// or postgresql://']),
-    ...(schema === undefined || (typeof schema === 'string' && schemaPattern.test(schema) && !schema.startsWith('pg_'))
+      : [
+          `has ${connectionString === undefined ? 'no connectionString' : 'an invalid connectionString'}; it must be ${validPostgres.address}`,
+        ]),
+    ...(schema === undefined || (typeof schema === 'string' && validPostgres.schemaPattern.test(schema))
       ? []
-      : ['has a schema that is not 1 to 63 lower-case letters, digits and _, or begins with pg_']),
+      : [`has a schema that is not ${validPostgres.schema}`]),
     ...(maxConnections === undefined || isWhole
       ? []
       : [`has maxConnections that are no whole number from ${min} to ${max}`]),
@@ -42,6 +53,8 @@ export function describeAddress({ connectionString, schema }: PostgresOptions): 
   return `${address}${schema === undefined ? '' : `, schema ${schema}`}`
 }
 
+/** As the driver reads it, which takes an address without a host. */
 export function isPostgresAddress(text: string): boolean {
-  return /^postgres(ql)?:\/\//i.test(text)
+  if (!/^postgres(ql)?:\/\//i.test(text)) return false
+  return new Addresses(text).all.every((each) => URL.canParse(each.replaceAll(' ', '%20').replace('@/', '@host/')))
 }

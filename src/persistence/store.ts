@@ -152,6 +152,13 @@ export type StoreEvent =
   | { readonly type: 'health'; readonly error: string | null; readonly cause?: 'full' | 'locked' | undefined }
   /** This node was silent for longer than a lease, so others run what it held, `leases` jobs; it goes on under another id. */
   | { readonly type: 'declaredDead'; readonly leases: number }
+  /** Another node was silent for longer than its lease, or has ended and left jobs: this one took them, `leases` jobs. */
+  | {
+      readonly type: 'nodeGone'
+      readonly node: Pick<NodeInfo, 'id' | 'pid' | 'host'>
+      readonly wasSilent: boolean
+      readonly leases: number
+    }
   /** The event loop was blocked for `ms`; no lease was lost. */
   | { readonly type: 'stalled'; readonly ms: number }
   /** The wall clock jumped ahead or back by `ms`. Nothing is deleted until it has been steady for a while. */

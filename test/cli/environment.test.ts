@@ -216,10 +216,20 @@ describe('any other variable', () => {
 })
 
 describe('DATABASE_URL', () => {
+  const address =
+    'an address such as postgres://user:password@host:5432/app, in which special characters of the password are written as %23 and the like'
+
   test('is the database, with its schema', () => {
     const url = 'postgresql://me:secret@db.example:5433/app?sslmode=require'
 
     expect(read({ DATABASE_URL: url }).postgres).toEqual({ connectionString: url })
+    for (const other of [
+      'postgres://a,b:2/app',
+      'postgres:///app?host=/tmp',
+      'postgres://me@/app?host=%2Ftmp,%2Fvar',
+      'postgres://me:a b%20c@[::1]:1/app',
+    ])
+      expect(problemsOf({ DATABASE_URL: other })).toEqual([])
     expect(read({ DATABASE_URL: url, DATABASE_SCHEMA: 'jobs_2' }).postgres).toEqual({
       connectionString: url,
       schema: 'jobs_2',
@@ -230,7 +240,7 @@ describe('DATABASE_URL', () => {
     [
       'another database',
       { DATABASE_URL: 'mysql://me:secret@db/app' },
-      'DATABASE_URL is a value of 24 characters; it must be an address that begins with postgres://',
+      `DATABASE_URL is a value of 24 characters; it must be ${address}`,
     ],
     [
       'a path beside it',
@@ -241,6 +251,22 @@ describe('DATABASE_URL', () => {
       'what is for a file',
       { DATABASE_URL: 'postgres://db/app', SECURE_DELETE: 'true' },
       'SECURE_DELETE is for a file; with DATABASE_URL it must be left out',
+    ],
+    [
+      'an address that cannot be read, without its password',
+      { DATABASE_URL: 'postgres://me:se#cret@db/app' },
+      `DATABASE_URL is a value of 28 characters; it must be ${address}`,
+    ],
+    [
+      'one of several servers',
+      { DATABASE_URL: 'postgres://db:5432,other:port/app' },
+      `DATABASE_URL is a value of 33 characters; it must be ${address}`,
+    ],
+    ['an empty value', { DATABASE_URL: '' }, `DATABASE_URL is set but empty; it must be ${address}, or be left out`],
+    [
+      'a schema that PostgreSQL keeps for itself',
+      { DATABASE_URL: 'postgres://db/app', DATABASE_SCHEMA: 'pg_foo' },
+      'DATABASE_SCHEMA is "pg_foo"; it must be 1 to 63 lower-case letters, digits and _, that begins with no digit and not with pg_',
     ],
     ['a schema alone', { DATABASE_SCHEMA: 'jobs' }, 'DATABASE_SCHEMA is set without DATABASE_URL'],
   ])('refuses %s', (_, env, problem) => {
@@ -277,7 +303,7 @@ describe('an empty value', () => {
     ['.env in quotes', {}, 'API_TOKEN=""'],
   ])('of API_TOKEN in %s is refused', (_, env, dotEnv) => {
     expect(problemsOf(env, dotEnv)).toEqual([
-      'API_TOKEN is set but empty; it must be at least 16 characters, or be left out',
+      'API_TOKEN is set but empty; it must be at least 16 characters, without spaces, or be left out',
     ])
   })
 })

@@ -38,6 +38,21 @@ test.each<[string, unknown, string[]]>([
     { handlers: [work] },
     [expect.stringMatching(/^database is undefined; it must be the path of a file/)],
   ],
+  [
+    'an address that is not set',
+    { postgres: undefined, handlers: [work] },
+    ['postgres is undefined: is the variable set that has its address, such as DATABASE_URL?'],
+  ],
+  [
+    'an address without a string',
+    { postgres: { connectionString: undefined } },
+    [expect.stringMatching(/^postgres has no connectionString; it must be an address such as postgres:/)],
+  ],
+  [
+    'an address that cannot be read',
+    { postgres: 'postgres://me:se#cret@db/app' },
+    [expect.stringMatching(/^postgres has an invalid connectionString; it must be (?!.*cret)/)],
+  ],
   ['a number as text', { database, workers: '3' }, ["workers is '3'; it must be a whole number from 1 to 1000"]],
   [
     'a map of handlers',

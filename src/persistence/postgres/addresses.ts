@@ -3,24 +3,24 @@
  * took writes last; when it does not, the next is tried.
  */
 export class Addresses {
-  readonly #all: readonly string[]
+  readonly all: readonly string[]
   #at = 0
 
   constructor(connectionString: string) {
-    this.#all = apart(connectionString)
+    this.all = apart(connectionString)
   }
 
   get current(): string {
-    return this.#all[this.#at]!
+    return this.all[this.#at]!
   }
 
   get count(): number {
-    return this.#all.length
+    return this.all.length
   }
 
   /** This one cannot be reached, or takes no writes. */
   leave(address: string): void {
-    if (address === this.current) this.#at = (this.#at + 1) % this.#all.length
+    if (address === this.current) this.#at = (this.#at + 1) % this.all.length
   }
 }
 

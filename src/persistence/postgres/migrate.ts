@@ -29,6 +29,9 @@ export const migrations: readonly string[] = [
   version9,
 ]
 
+/** All that any version makes. */
+const ownTables = [...migrations.join('').matchAll(/CREATE TABLE (\w+)/g)].map(([, name]) => name!)
+
 /** The oldest server whose functions are used, as `server_version_num` has it. */
 const oldestServer = 130_000
 
@@ -41,9 +44,10 @@ export async function migrate(client: pg.ClientBase, schema: string, newDatabase
   try {
     if (!(await isNewest(client, schema))) await makeNewest(client, schema, newDatabaseId)
   } catch (error) {
-    throw isOfRights(error) ? await toRightsError(client, schema, error as Error) : error
+    if (isOfRights(error)) throw await toRightsError(client, schema, ownTables, error as Error)
+    throw isOfOthers(error) ? othersError(schema, error as Error) : error
   }
-  await assertRights(client, schema)
+  await assertRights(client, schema, ownTables)
 }
 
 async function makeNewest(client: pg.ClientBase, schema: string, newDatabaseId: string): Promise<void> {
@@ -72,6 +76,16 @@ async function makeNewest(client: pg.ClientBase, schema: string, newDatabaseId: 
     await client.query('ROLLBACK').catch(() => {})
     throw error
   }
+}
+
+/** A table, view, index or function of that name is there, or one has other columns. */
+function isOfOthers(error: unknown): boolean {
+  return /^(42P07|42710|42723|42703)$/.test(String((error as { code?: string }).code))
+}
+
+function othersError(schema: string, error: Error): DatabaseUnusableError {
+  const text = `the schema ${schema} has something of the same name that is not jobmachine's: ${error.message}; give jobmachine a schema of its own (DATABASE_SCHEMA, or schema in postgres), jobmachine by default`
+  return new DatabaseUnusableError(text, { cause: error })
 }
 
 /** Whether there is nothing to be done. */

@@ -3,7 +3,7 @@ import { suspectCrashes } from '../../machines/guards.ts'
 import { leaseExpiredError, processEndedError } from '../lease-errors.ts'
 import { isHeld } from '../sql/conditions.ts'
 import { stateHasTag } from '../sql/transitions.ts'
-import type { Recovered, StoredError } from '../store.ts'
+import type { Recovered, StoredError, StoreEvent } from '../store.ts'
 import type { Duties } from './duties.ts'
 import { fencedCall, mergeCountsSql } from './node/row.ts'
 import type { OwnNode } from './nodes.ts'
@@ -24,6 +24,10 @@ const recovery = JSON.stringify({ cause: 'recovery' } satisfies EventCause)
 /** A node that is gone. */
 interface GoneNode {
   readonly id: number
+  readonly pid: number
+  readonly host: string
+  /** It did not end by itself. */
+  readonly wasSilent: boolean
   readonly isStopping: boolean
   readonly ranTogether: number
 }
@@ -37,6 +41,7 @@ interface Orphan {
   readonly crashes: number
 }
 
+type Notify = (event: Extract<StoreEvent, { type: 'nodeGone' }>) => void
 type Send = (changes: readonly Change[], patient: boolean) => Promise<Done['moved']>
 
 /** Takes the leases of nodes that are gone, and of workers that are. Several nodes may do so at once: each lease is taken by its token. */
@@ -45,12 +50,14 @@ export class Recovery {
   readonly #node: OwnNode
   readonly #duties: Duties
   readonly #send: Send
+  readonly #notify: Notify
 
-  constructor(reads: Reads, node: OwnNode, duties: Duties, send: Send) {
+  constructor(reads: Reads, node: OwnNode, duties: Duties, send: Send, notify: Notify) {
     this.#reads = reads
     this.#node = node
     this.#duties = duties
     this.#send = send
+    this.#notify = notify
   }
 
   /** Of every node that has closed, or was silent for longer than its lease. */
@@ -68,6 +75,8 @@ export class Recovery {
         onProgress(found.leased + found.running)
       }
       if (count > 0) stopping.push(node.isStopping)
+      const { pid, host, wasSilent } = node
+      this.#notify({ type: 'nodeGone', node: { id, pid, host }, wasSilent, leases: count })
       await this.#reads.all(mergeCountsSql)
       await this.#duties.note('recovery')
     }
@@ -146,7 +155,7 @@ const silentSql = `
 const declareSql = `
   UPDATE nodes SET ended_at = coalesce(ended_at, instant(:given::bigint)), declared_by = CASE WHEN ended_at IS NULL THEN :own ELSE declared_by END,
     ran_together = coalesce(ran_together, (SELECT count(*) FROM jobs WHERE ${isHeld} AND node_id = :id AND ${stateHasTag('executing')}))
-  WHERE id = :id AND ${isSilent} RETURNING id, is_stopping AS "isStopping", ran_together AS "ranTogether"`
+  WHERE id = :id AND ${isSilent} RETURNING id, pid, host, declared_by IS NOT NULL AS "wasSilent", is_stopping AS "isStopping", ran_together AS "ranTogether"`
 
 const fence = `UPDATE writers SET last_call = ${fencedCall('last_call')} WHERE last_call >= 0`
 /** Nothing that its writers have begun can be committed after that. A statement of its own: one may have been opened while the row was locked. */

@@ -169,9 +169,8 @@ export class PostgresStore implements Store {
       held: this.#held,
     }
     const duties = new Duties(this.#reads, this.#node)
-    this.#recovery = new Recovery(this.#reads, this.#node, duties, (changes, patient) =>
-      this.#commits.change(changes, patient),
-    )
+    const send = this.#commits.change.bind(this.#commits)
+    this.#recovery = new Recovery(this.#reads, this.#node, duties, send, notify)
     const revive = () => this.#revive()
     this.#maintenance = new Maintenance({
       ...parts,

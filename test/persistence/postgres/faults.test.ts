@@ -257,9 +257,13 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     await new Promise(setImmediate)
 
     const refusal = await store.enqueue([aJob()]).catch((error) => error)
+    const health = () => notices.flatMap((notice) => (notice.type === 'health' ? [notice.error] : [])).at(-1)
+    await until(() => /read-only/.test(health() ?? ''))
+    const told = [refusal.message, health()]
     await admin.query(`ALTER DATABASE postgres RESET default_transaction_read_only; ${terminate}`)
 
     expect(refusal).toMatchObject({ code: 'unavailable', message: expect.stringContaining('read-only transaction') })
+    for (const each of told) expect(each.match(/takes no writes/g)?.length ?? 0).toBeLessThan(2)
     await until(() => isOver(notices.at(-1)))
     expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
     expect((await store.verify()).jobs).toBe(2)

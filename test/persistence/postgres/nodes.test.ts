@@ -208,6 +208,12 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     expect(one.notices).toContainEqual({ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: false }] })
     expect(await two.store.apply([{ ...leaseOf(again!), event: 'succeed' }])).toEqual([])
     expect(await one.store.find(id!)).toMatchObject({ state: 'succeeded' })
+    expect(two.notices).toContainEqual({
+      type: 'nodeGone',
+      node: { id: 1, pid: process.pid, host: 'test' },
+      wasSilent: true,
+      leases: 1,
+    })
     await two.store.close()
     const named = (await one.store.nodes()).map(({ id, endedAt, declaredBy }) => [id, endedAt !== null, declaredBy])
     expect(named).toEqual([

@@ -70,6 +70,36 @@ describe.skipIf(postgresMissing)('a process that may not use the database', () =
     expect(await (await open(address, path)).enqueue({ type: 'work', payload: 1 })).toMatchObject({ state: 'queued' })
   })
 
+  test('is told what to grant in a schema with tables of others, and not on these', async () => {
+    const { address } = await aRole()
+    const { path } = await openPostgres()
+    await run(`CREATE TABLE ${path}.of_others (id integer)`)
+
+    const advice = await adviceOf(open(address, path))
+    await run(...advice.split('; '))
+
+    expect(advice).not.toMatch(/ALL TABLES|of_others/)
+    expect(await (await open(address, path)).enqueue({ type: 'work', payload: 1 })).toMatchObject({ state: 'queued' })
+  })
+
+  test.each(['jobs (id integer)', 'meta (id integer)', 'meta (name text, value text)', 'writers (id integer)'])(
+    'is told that the schema has a table of others, %s, and changes nothing',
+    async (table) => {
+      const schema = aSchema()
+      await run(`CREATE SCHEMA ${schema}`, `CREATE TABLE ${schema}.${table}`)
+
+      const opening = open(await aDatabase(), schema)
+
+      await expect(opening).rejects.toMatchObject({
+        code: 'database_unusable',
+        message: expect.stringMatching(
+          /something of the same name that is not jobmachine's: .*; give jobmachine a schema/,
+        ),
+      })
+      await run(`DROP TABLE ${schema}.${table.split(' ')[0]}`, `DROP SCHEMA ${schema}`)
+    },
+  )
+
   test('is told that the database is missing, and how to make it', async () => {
     const { address, database } = await aRole()
 

@@ -135,7 +135,8 @@ export class GroupCommit {
     if (health.trouble !== null && this.#idle.length === writers.length) this.change([]).catch(() => {})
     const trouble = health.troubleFor(refuseAfterMs)
     if (trouble === null || this.#idle.length > 0) return
-    const error = new UnavailableError(`the database takes no writes now: ${trouble}`)
+    const why = /^the database /.test(trouble) ? trouble : `the database takes no writes now: ${trouble}`
+    const error = new UnavailableError(why)
     const impatient = this.#changes.filter(({ patient }) => !patient)
     this.#reject({ ...nothing, enqueues: this.#enqueues.splice(0), changes: impatient }, error)
     this.#changes = this.#changes.filter(({ patient }) => patient)
@@ -280,10 +281,12 @@ export class GroupCommit {
     if (!isSlow) this.#endSlow(batch)
     if (error instanceof OutcomeUnknownError) this.#giveUp(batch, error)
     else if (failure === 'full') await this.#refuse(batch, new StorageFullError())
-    else if (error instanceof UnavailableError || failure === 'refused' || failure === 'lost')
+    else if (error instanceof UnavailableError) await this.#refuse(batch, error)
+    else if (failure === 'refused' || failure === 'lost')
       await this.#refuse(
         batch,
         new UnavailableError(`the database takes no writes now: ${error.message}`, { cause: error }),
+        error.message,
       )
     else if (isSlow) await this.#divide(writer, batch, error)
     else await this.#each(writer, batch, error)
@@ -326,8 +329,8 @@ export class GroupCommit {
   }
 
   /** What must be stored is tried again after a pause, the rest is refused. */
-  async #refuse(batch: Batch, error: Error): Promise<void> {
-    this.#parts.health.set('writes', error.message, error instanceof StorageFullError ? 'full' : undefined)
+  async #refuse(batch: Batch, error: Error, reason = error.message): Promise<void> {
+    this.#parts.health.set('writes', reason, error instanceof StorageFullError ? 'full' : undefined)
     if (this.#closed) return this.#reject(batch, error)
     const patient = batch.changes.filter((call) => call.patient)
     this.#reject({ ...batch, events: [], changes: batch.changes.filter((call) => !call.patient) }, error)
