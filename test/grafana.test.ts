@@ -30,6 +30,24 @@ test('every panel of the dashboard uses metrics that exist', async () => {
   }
 })
 
+test('no panel adds up what all processes of a database report alike', async () => {
+  const shared = /(\w+)(?: by \([^)]*\))? \((?:rate\()?jobmachine_(?:jobs|jobs_by_type|transitions_total)\{/g
+
+  const outer = panels.flatMap(({ targets }) =>
+    targets.flatMap(({ expr }) =>
+      [
+        ...expr
+          .replaceAll(/(\w)\(/g, '$1 (')
+          .replaceAll('rate (', 'rate(')
+          .matchAll(shared),
+      ].map(([, by]) => by),
+    ),
+  )
+
+  expect(outer.length).toBeGreaterThan(8)
+  expect(new Set(outer)).toEqual(new Set(['max']))
+})
+
 test('every label that the dashboard selects by has the values it names', async () => {
   const samples = await exposed()
   const picks = [...text.matchAll(/([a-z_]+)(=~?|!~)\\"([a-z|_]+)\\"/g)]

@@ -28,7 +28,7 @@ export class EngineLog {
         return
       case 'nodeGone':
         log.warn(
-          { ...event.node, jobs: event.leases },
+          { node: event.node, jobs: event.leases },
           event.wasSilent
             ? 'another node was silent for longer than its lease: it is declared dead, and its jobs run again'
             : 'the jobs that another node left when it ended run again',

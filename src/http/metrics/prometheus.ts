@@ -94,21 +94,24 @@ function systemFamilies({ version, ready, slots, phases, refusals }: Telemetry):
   ]
 }
 
+/** Several processes may share a database. */
+const ofDatabase = 'All processes that share the database report the same: use max, not sum.'
+
 function jobFamilies({ at, states, transitions, census }: Telemetry): Family[] {
   return [
     gauge(
       'jobmachine_jobs',
-      'Jobs in each state, exactly.',
+      `Jobs in each state, exactly. ${ofDatabase}`,
       Object.entries(states).map(([state, count]) => [{ state }, count]),
     ),
     counter(
       'jobmachine_transitions_total',
-      'Transitions of jobs since the file was made. Jobs that retention removed went to removed.',
+      `Transitions of jobs since the database was made. Jobs that retention removed went to removed. ${ofDatabase}`,
       transitions.map(({ from, event, to, count }) => [{ from, event, to: to ?? 'removed' }, count]),
     ),
     gauge(
       'jobmachine_jobs_by_type',
-      'Jobs by state, type and queue, counted now and then; those in rare pairs of type and queue are _other.',
+      `Jobs by state, type and queue, counted now and then; those in rare pairs of type and queue are _other. ${ofDatabase}`,
       (census?.jobs ?? []).map(({ state, type, queue, count }) => [{ state, type, queue }, count]),
     ),
     gauge(
@@ -142,8 +145,8 @@ function storeFamilies({ commits, files }: Telemetry): Family[] {
       [[{}, inSeconds(commits.durationMs)]],
     ),
     histogram('jobmachine_commit_events', 'Events that one such transaction wrote.', [[{}, commits.events]]),
-    gauge('jobmachine_database_bytes', 'The size of the database file.', [[{}, files.database]]),
-    gauge('jobmachine_wal_bytes', 'The size of the write-ahead log.', [[{}, files.wal]]),
+    gauge('jobmachine_database_bytes', `The size of the database. ${ofDatabase}`, [[{}, files.database]]),
+    gauge('jobmachine_wal_bytes', 'The size of the write-ahead log of the file; 0 on PostgreSQL.', [[{}, files.wal]]),
   ]
 }
 

@@ -36,6 +36,11 @@ interface Parts {
   revive(): Promise<void>
 }
 
+interface Look {
+  readonly dueInMs: number | null
+  readonly isReady: boolean
+}
+
 /** What a node does for all as time passes. Each duty is harmless when two nodes do it at once. */
 export class Maintenance {
   readonly #parts: Parts
@@ -155,11 +160,15 @@ export class Maintenance {
     return this.#mayDelete && this.#retention.walk(this.#time.wall)
   }
 
-  /** Looks for jobs that another node has stored, for those who wait here. */
-  async poll(): Promise<void> {
-    const { reads, claims } = this.#parts
-    if (!claims.isWaiting) return
-    if (claims.isAlone || (await reads.one(readySql)) !== undefined) claims.lookAgain()
+  /** Queues what is due, and finds jobs that another node has stored, for those who wait here. Returns in how many ms a job will be due; null: none waits for an instant. */
+  async look(): Promise<number | null> {
+    const { reads, node, claims } = this.#parts
+    const { isWaiting, isAlone } = claims
+    const { dueInMs, isReady } = (await reads.one<Look>(lookSql, { given: node.now(), isWaiting }))!
+    const isDue = dueInMs !== null && dueInMs <= 0
+    if (isDue) await this.promote()
+    if (isWaiting && (isAlone || isReady || isDue)) claims.lookAgain()
+    return dueInMs
   }
 
   /** All of it, once. */
@@ -189,7 +198,10 @@ const unknownSql = `
   ORDER BY id LIMIT ${unknownMax}`
 const heldSql = `SELECT id, lease_token AS "leaseToken" FROM jobs WHERE ${isHeld} AND node_id = :node AND id = ANY (:ids::bigint[])`
 const dueSql = `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= instant(:given::bigint) AND ${isUpdatable} ORDER BY run_at, id LIMIT ${dueMax}`
-const readySql = `SELECT 1 AS one FROM jobs WHERE ${isReady} LIMIT 1`
+/** In one statement, because an idle node asks it again and again. */
+const lookSql = `
+  SELECT (SELECT run_at FROM jobs WHERE ${isTimed} ORDER BY run_at, id LIMIT 1) - instant(:given::bigint) AS "dueInMs",
+    CASE WHEN :isWaiting THEN EXISTS (SELECT 1 FROM jobs WHERE ${isReady}) ELSE false END AS "isReady"`
 const restoreSql = `
   UPDATE jobs SET parked = CASE WHEN crashes >= ${suspectCrashes} THEN ${parkedAs.suspect} ELSE 0 END
   WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE ${isUnhandled} AND type = ANY (:types::text[]) AND ${isClaimable} ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING id`

@@ -134,6 +134,10 @@ export class PostgresStore implements Store {
   readonly #reporting = new Map<number, Promise<void>>()
   #reviving: Promise<void> | null = null
   #closed: Promise<void> | undefined
+  /** When it had something to do last, monotonic ms; and what makes it look at once. */
+  #stirredAt = 0
+  #lookNow = () => {}
+  #rests = false
 
   constructor(settings: Settings, options: PostgresStoreOptions, thread: NodeThreadLink, heartbeat: Heartbeat | null) {
     const { types, retentionMs, clock, notify, maxConnections } = options
@@ -183,7 +187,10 @@ export class PostgresStore implements Store {
       revive,
     })
     const on = {
-      jobs: () => this.#claims.lookAgain(),
+      jobs: () => {
+        this.#claims.lookAgain()
+        this.#stir()
+      },
       leases: () => void this.#maintenance.dropLost(this.#held.all(), false).catch(() => {}),
     }
     this.#signals = new Signals({ reads: this.#reads, node: this.#node, schema: settings.schema, on })
@@ -211,14 +218,7 @@ export class PostgresStore implements Store {
     this.#intervals.every(openLookMs, () => this.#open.look())
     const maintenance = this.#maintenance
     if (!this.#options.serves) return
-    this.#intervals.every(pollMs, async () => {
-      const begunAt = performance.now()
-      await maintenance.promote()
-      await maintenance.poll()
-      const lookedFor = performance.now() - begunAt
-      await this.#signals.tell(this.#claims.isWaiting, performance.now())
-      return restAfter(lookedFor, pollMs)
-    })
+    this.#lookNow = this.#intervals.every(pollMs, () => this.#look())
     this.#intervals.every(this.#options.leaseMs / renewalsPerLease, async () => {
       await maintenance.recover()
       await maintenance.restore()
@@ -227,6 +227,24 @@ export class PostgresStore implements Store {
     this.#intervals.every(retainRestMs, () => maintenance.forget())
     this.#intervals.every(mergeCountsMs, () => maintenance.mergeCounts())
     this.#intervals.every(retainRestMs, async () => ((await maintenance.retain()) ? retainStepMs : retainRestMs))
+  }
+
+  /** Returns the pause until the next look. */
+  async #look(): Promise<number> {
+    const begunAt = performance.now()
+    const dueInMs = await this.#maintenance.look()
+    const now = performance.now()
+    await this.#signals.tell(this.#claims.isWaiting, now)
+    const pauseMs = restAfter({ tookMs: now - begunAt, dueInMs, quietMs: now - this.#stirredAt }, pollMs)
+    this.#rests = pauseMs > pollMs
+    return pauseMs
+  }
+
+  /** Something has happened, here or elsewhere: a job may be due sooner than this node knows. */
+  #stir(): void {
+    this.#stirredAt = performance.now()
+    if (this.#rests) this.#lookNow()
+    this.#rests = false
   }
 
   /** What the thread of the node tells. */
@@ -467,7 +485,10 @@ export class PostgresStore implements Store {
     this.#meter.committed(tookMs, done.events)
     this.#callMs += (tookMs - this.#callMs) / callsLately
     this.prefetch.withinMs = Math.min(Math.max(callsAhead * this.#callMs, aheadMs.min), aheadMs.max)
-    if (done.events > 0) this.#horizon.lastOwn = Math.max(this.#horizon.lastOwn, done.lastEvent)
+    if (done.events > 0) {
+      this.#horizon.lastOwn = Math.max(this.#horizon.lastOwn, done.lastEvent)
+      this.#stir()
+    }
     this.#tellAside(done.aside)
   }
 

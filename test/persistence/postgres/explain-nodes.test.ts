@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { createHttp } from '../../../src/http/index.ts'
 import { createJobSystem, defineHandler } from '../../../src/index.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
-import { aDatabase, openPostgres } from '../../support/postgres.ts'
+import { aDatabase, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob, leaseMs, startAt } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
@@ -96,6 +96,39 @@ describe.skipIf(postgresMissing)('a node that is asked about a job of another', 
     expect(body.replace(/<[^>]*>/g, '')).toContain('silent; declared dead in 1 s')
     expect(body.replace(/<[^>]*>/g, '')).toContain('ended 29 s ago')
     expect(body).toContain('href="/admin/dashboard/nodes"')
+  })
+
+  test('has a page of the nodes that says who was declared dead, and by whom', async () => {
+    const { system, path, clock, line } = await twoNodes()
+    line.cut()
+    const other = await openPostgres({ path, clock })
+    await passLease(clock, other.store)
+    await other.store.recoverOrphans()
+    const http = createHttp(system)
+
+    const body = await (await http.fetch(new Request('http://localhost/dashboard/nodes'))).text()
+
+    expect(body.replace(/<[^>]*>/g, '')).toMatch(/declared dead (just now|\d+ m?s ago) by node 3/)
+  })
+
+  test('has an overview that says what is of this node alone, if another lives', async () => {
+    const { system, store } = await twoNodes()
+    const http = createHttp(system)
+    const overview = async () => {
+      const body = await (await http.fetch(new Request('http://localhost/'))).text()
+      return body.replace(/<[^>]*>/g, '').replace(/\s+/g, ' ')
+    }
+
+    const ofTwo = await overview()
+    await store.close()
+    expect(ofTwo).toContain(
+      'executing on this node; 0 succeeded and 0 attempts failed on all nodes since this one started',
+    )
+    for (const part of ['The dispatcher', "The workers' slots", 'Time in queue', 'Execution', 'Workers'])
+      expect(ofTwo.replaceAll('&#39;', "'")).toContain(`${part} of this node`)
+    // One rendering answers all who ask at nearly the same time.
+    await expect.poll(overview).toContain('0 succeeded and 0 attempts failed since the start')
+    expect(await overview()).not.toContain('this node')
   })
 
   test('lists the nodes: who holds how many jobs, who was heard of when, and who did what for all', async () => {

@@ -103,7 +103,7 @@ test.each([
     { postgres: 'postgres://localhost/app', database: 'jobs.db' },
     'database and postgres are both given',
   ],
-  ['an address of another database', { postgres: 'mysql://localhost/app' }, 'postgres has no connectionString'],
+  ['an address of another database', { postgres: 'mysql://localhost/app' }, 'postgres has an invalid connectionString'],
   ['what is for a file', { postgres: 'postgres://localhost/app', secureDelete: true }, 'secureDelete is for a file'],
   [
     'a schema of the server',

@@ -30,7 +30,7 @@ export async function nodesPage(system: JobSystem): Promise<Response> {
 function Table({ nodes }: { readonly nodes: readonly NodeInfo[] }) {
   return (
     <div class="scroll">
-      <table>
+      <table class="stacks">
         <thead>
           <tr>
             <th scope="col" class="number">
@@ -65,26 +65,32 @@ function Row({ node }: { readonly node: NodeInfo }) {
   const now = node.heardAt + node.silentMs
   return (
     <tr>
-      <td class="number">{node.id}</td>
-      <td>
+      <td class="number" data-label="Node">
+        {node.id}
+      </td>
+      <td data-label="Process">
         <Text of={`${node.pid} on ${node.host}`} />
         {node.isOwn && ' (this one)'}
       </td>
-      <td>
+      <td data-label="Started">
         <Time at={Date.parse(node.startedAt)} now={now} />
       </td>
-      <td>
+      <td data-label="Heard of">
         <Time at={node.heardAt} now={now} />
       </td>
-      <td>
+      <td data-label="State">
         <State node={node} now={now} />
       </td>
-      <td class="number">{number(node.held)}</td>
-      <td class="number">{number(node.running)}</td>
-      <td>
+      <td class="number" data-label="Holds">
+        {number(node.held)}
+      </td>
+      <td class="number" data-label="Runs">
+        {number(node.running)}
+      </td>
+      <td data-label="Types">
         <Text of={node.serves ? sayTypes(node.types) : 'only enqueues'} />
       </td>
-      <td>
+      <td data-label="Did last for all">
         {node.duties.map(({ duty, doneAt }) => (
           <div>
             {duty}, <Time at={doneAt} now={now} />
@@ -99,8 +105,8 @@ function State({ node, now }: { readonly node: NodeInfo; readonly now: number })
   if (node.endedAt !== null)
     return (
       <>
-        {node.declaredBy === null ? 'ended' : `declared dead by node ${node.declaredBy}`}{' '}
-        <Time at={node.endedAt} now={now} />
+        {node.declaredBy === null ? 'ended' : 'declared dead'} <Time at={node.endedAt} now={now} />
+        {node.declaredBy !== null && ` by node ${node.declaredBy}`}
       </>
     )
   // It is heard of three times in a lease.

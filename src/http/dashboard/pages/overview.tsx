@@ -22,13 +22,16 @@ const workersShownMax = 100
 /** The HTML of `GET /`: everything at a glance. `needsToken`: whoever sees it has logged in, and may want to log out. */
 export async function renderOverview(system: JobSystem, clock: () => number, needsToken: boolean): Promise<string> {
   const draw = (name: ChartName) => renderMachine(system, name, { inline: true })
-  const [counts, metrics, job, dispatcher, worker] = await Promise.all([
+  const [nodes, counts, metrics, job, dispatcher, worker] = await Promise.all([
+    system.nodes(),
     system.counts(),
     system.metrics(),
     draw('job'),
     draw('dispatcher'),
     draw('worker'),
   ])
+  // What is of this process alone is said to be so, if others run jobs of this database too.
+  const ofNode = nodes.filter(({ serves, endedAt }) => serves && endedAt === null).length > 1 ? ' of this node' : ''
   return renderPage({
     title: 'Overview',
     section: '/',
@@ -37,21 +40,21 @@ export async function renderOverview(system: JobSystem, clock: () => number, nee
     styles: ['chart.css', 'uplot.css'],
     children: (
       <>
-        <Head system={system} metrics={metrics} needsToken={needsToken} />
+        <Head system={system} metrics={metrics} ofNode={ofNode} needsToken={needsToken} />
         <Tiles counts={counts} />
         <section class="card" aria-labelledby="jobs-now">
           <h2 id="jobs-now">Every job, now</h2>
           <ChartFrame svg={job} isWide />
         </section>
-        <SeriesCharts />
-        <Workers activity={system.activity()} now={clock()} />
+        <SeriesCharts ofNode={ofNode} />
+        <Workers activity={system.activity()} ofNode={ofNode} now={clock()} />
         <div class="columns">
           <section class="card" aria-labelledby="dispatcher">
-            <h2 id="dispatcher">The dispatcher</h2>
+            <h2 id="dispatcher">The dispatcher{ofNode}</h2>
             <ChartFrame svg={dispatcher} />
           </section>
           <section class="card" aria-labelledby="slots">
-            <h2 id="slots">The workers' slots</h2>
+            <h2 id="slots">The workers' slots{ofNode}</h2>
             <ChartFrame svg={worker} />
           </section>
         </div>
@@ -63,10 +66,11 @@ export async function renderOverview(system: JobSystem, clock: () => number, nee
 interface HeadProps {
   readonly system: JobSystem
   readonly metrics: Metrics
+  readonly ofNode: string
   readonly needsToken: boolean
 }
 
-function Head({ system, metrics, needsToken }: HeadProps) {
+function Head({ system, metrics, ofNode, needsToken }: HeadProps) {
   const { ready, reason } = system.health()
   return (
     <section class="card head">
@@ -75,8 +79,9 @@ function Head({ system, metrics, needsToken }: HeadProps) {
         {ready ? 'ready' : `not ready: ${reason}`}
       </span>
       <span class="muted">
-        On average {duration(metrics.avgTimeInQueueMs)} in queue, {duration(metrics.avgExecutionMs)} executing;{' '}
-        {number(metrics.successCount)} succeeded and {number(metrics.failureCount)} attempts failed since the start
+        On average {duration(metrics.avgTimeInQueueMs)} in queue, {duration(metrics.avgExecutionMs)} executing
+        {ofNode && ' on this node'}; {number(metrics.successCount)} succeeded and {number(metrics.failureCount)}{' '}
+        attempts failed {ofNode && 'on all nodes '}since {ofNode ? 'this one started' : 'the start'}
       </span>
       {needsToken && (
         <form class="actions" method="post" action="/logout">
@@ -106,17 +111,23 @@ function Tiles({ counts }: { readonly counts: Readonly<Record<JobState, number>>
   )
 }
 
-function Workers({ activity: { slots, workers }, now }: { readonly activity: Activity; readonly now: number }) {
+interface WorkersProps {
+  readonly activity: Activity
+  readonly ofNode: string
+  readonly now: number
+}
+
+function Workers({ activity: { slots, workers }, ofNode, now }: WorkersProps) {
   return (
     <section class="card" aria-labelledby="workers">
       <h2 id="workers">
-        Workers{' '}
+        Workers{ofNode}{' '}
         <span class="muted">
           {number(workers.length)} of {number(slots)} busy
         </span>
       </h2>
       {workers.length === 0 ? (
-        <p class="muted">No job is running.</p>
+        <p class="muted">No job is running{ofNode && ' here'}.</p>
       ) : (
         <div class="scroll">
           <table>

@@ -2,6 +2,8 @@
 interface SeriesOptions {
   readonly title: string
   readonly unit: string
+  /** Of the process that is asked; the others are of the whole database. */
+  readonly isOfNode?: boolean
   readonly lines: readonly { readonly name: string; readonly label: string; readonly colour: string }[]
 }
 
@@ -29,16 +31,16 @@ const seriesCharts: readonly SeriesOptions[] = [
       { name: 'retried_per_s', label: 'Of these, to be retried', colour: '--waiting' },
     ],
   },
-  { title: 'Time in queue', unit: 'ms', lines: quantileLines('in_queue') },
-  { title: 'Execution', unit: 'ms', lines: quantileLines('execution') },
+  { title: 'Time in queue', unit: 'ms', isOfNode: true, lines: quantileLines('in_queue') },
+  { title: 'Execution', unit: 'ms', isOfNode: true, lines: quantileLines('execution') },
 ]
 
-/** Empty frames; the page's script draws into them and owns their content. */
-export function SeriesCharts() {
+/** Empty frames; the page's script draws into them and owns their content. `ofNode`: words for those of this process alone. */
+export function SeriesCharts({ ofNode }: { readonly ofNode: string }) {
   return (
     <div class="columns">
       {seriesCharts.map((chart) => (
-        <SeriesChart {...chart} />
+        <SeriesChart {...chart} title={`${chart.title}${chart.isOfNode ? ofNode : ''}`} />
       ))}
     </div>
   )
