@@ -147,9 +147,9 @@ export class IllegalTransitionError extends JobSystemError {
   readonly state: string
   readonly events: readonly string[]
 
-  constructor(jobId: number, event: string, state: string, events: readonly string[]) {
+  constructor(jobId: number, event: string, state: string, events: readonly string[], why = '') {
     const legal = events.length > 0 ? `it allows ${events.join(', ')}` : 'nothing leaves that state'
-    super('illegal_transition', `job ${jobId} is ${state}, which does not allow ${event}; ${legal}`)
+    super('illegal_transition', `job ${jobId} is ${state}, which does not allow ${event}${why}; ${legal}`)
     this.jobId = jobId
     this.state = state
     this.events = events

@@ -27,7 +27,7 @@ const boundsOf = ({ minimum, maximum, pattern = '' }: SchemaObject): string | un
 }
 
 /** Every route that the page names, with the query that follows it. */
-const named = [...page.matchAll(/`(GET|POST) (\/[^`?\s]*)(?:\?([^`]*))?`/g)].map(([, method, path, query]) => {
+const named = [...page.matchAll(/`(GET|POST|PATCH) (\/[^`?\s]*)(?:\?([^`]*))?`/g)].map(([, method, path, query]) => {
   return { route: `${method} ${path}`, query }
 })
 

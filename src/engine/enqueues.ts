@@ -1,15 +1,16 @@
 import type { Settings } from '../config.ts'
-import { BackpressureError, IdempotencyConflictError, UniqueConflictError } from '../errors.ts'
+import { BackpressureError, IdempotencyConflictError, InvalidInputError, UniqueConflictError } from '../errors.ts'
 import type { Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
 import type { Naming } from '../job/fields.ts'
 import { toRow, toRows } from '../job/request.ts'
 import type { EnqueuedJob, NewJobRow } from '../job/row.ts'
 import type { TraceContext } from '../job/trace-context.ts'
+import { isDead } from '../machines/edges.ts'
 import type { Tracing } from '../observe/tracing/tracing.ts'
 import type { EnqueueResult, Store } from '../persistence/store.ts'
 import { AdmissionGate } from './admission-gate.ts'
-import type { EventCause } from './job-system.ts'
+import type { EventCause, SystemLog } from './job-system.ts'
 import { inSlices } from './stretches.ts'
 
 /** The `retryAfterMs` for a caller that reached a limit. */
@@ -20,6 +21,7 @@ interface Parts {
   readonly registry: Registry | null
   readonly store: Store
   readonly tracing: Tracing
+  readonly log: SystemLog
   /** Throws if the system is stopped, or stops. */
   assertWritable(): void
 }
@@ -80,6 +82,7 @@ export class Enqueues {
       ? (inSlices(toRows(input, 'camelCase', cause, this.#parts)) as NewJobRow[])
       : [toRow(input, 'camelCase', cause, this.#parts)]
     assertWritable()
+    if (rows.some(({ idempotency }) => idempotency?.replaceDead)) throw replacesInTransaction()
     const span = tracing.enqueue(rows, isBatch, null)
     const trace = span?.context
     const stored = (result: EnqueueResult) => {
@@ -99,9 +102,17 @@ export class Enqueues {
     }
   }
 
+  #warnOfDead(jobs: readonly EnqueuedJob[]): void {
+    const dead = jobs.flatMap(({ id, state, created, unique }) => (!created && !unique && isDead(state) ? [id] : []))
+    if (dead.length === 0) return
+    const advice = 'a request was answered with a dead job, which does not run: requeue it, or use replace_dead'
+    this.#parts.log.warn({ job_ids: dead }, advice)
+  }
+
   #storedJobs(result: EnqueueResult, isBatch: boolean): readonly EnqueuedJob[] {
     switch (result.outcome) {
       case 'stored':
+        this.#warnOfDead(result.jobs)
         return result.jobs
       case 'conflict':
         throw new IdempotencyConflictError(result.id, isBatch ? result.index : null)
@@ -113,6 +124,11 @@ export class Enqueues {
         throw new BackpressureError(describeFull(result, this.#parts.settings), retryAfterMs)
     }
   }
+}
+
+function replacesInTransaction(): InvalidInputError {
+  const message = 'cannot be used in a transaction of yours: requeue or cancel the dead job, or enqueue without client'
+  return new InvalidInputError([{ path: 'replaceDead', message }])
 }
 
 function describeFull(

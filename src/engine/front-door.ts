@@ -10,7 +10,7 @@ export {
   shown,
 } from '../config.ts'
 export { actorPattern, callerFields, reasonMax } from '../job/cause.ts'
-export { newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
+export { mutableFields, newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
 export { filterFields, fromWire } from '../job/filter.ts'
 export { issuesOf } from '../job/input-issues.ts'
 export { uniqueOutcomes } from '../job/unique.ts'
@@ -27,7 +27,7 @@ export {
   toMermaid,
 } from '../machines/chart.ts'
 export { toDot } from '../machines/dot.ts'
-export { countStates, describeState, eventsFrom, eventTypes, isAfter, jobStates } from '../machines/edges.ts'
+export { countStates, describeState, eventsFrom, eventTypes, isAfter, isDead, jobStates } from '../machines/edges.ts'
 export { type Command, causeOf, commandFacts, commands } from '../machines/events.ts'
 export { duration } from '../observe/explain/text.ts'
 export { systemClock } from '../runtime/clock.ts'

@@ -2,7 +2,7 @@ import type { InspectionEvent } from 'xstate'
 import type { AnyHandler, Handler } from '../handlers/define.ts'
 import type { JsonSchema } from '../handlers/registry.ts'
 import type { SqliteConnection, TransactionClient, TransactionOptions } from '../job/client.ts'
-import type { NewJob } from '../job/fields.ts'
+import type { MutableName, NewJob } from '../job/fields.ts'
 import type { BulkFilter, JobFilter } from '../job/filter.ts'
 import type { EnqueuedJob, Job } from '../job/row.ts'
 import type { Unique } from '../job/unique.ts'
@@ -320,8 +320,22 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
    * fires.
    */
   cancel(id: number, options?: CallerOptions): Promise<Job>
-  /** Runs a `dead` or `cancelled` job again; its attempts start over. */
-  requeue(id: number, options?: CallerOptions): Promise<Job>
+  /**
+   * Runs a `dead` or `cancelled` job again; its attempts start over. With `changes` it is changed in the same commit, as by `amend`: edit and
+   * requeue.
+   */
+  requeue(id: number, options?: CallerOptions & { readonly changes?: Partial<Pick<NewJob, MutableName>> }): Promise<Job>
+  /**
+   * Changes a job that waits: in `scheduled`, `queued` or `retrying`. The payload is checked by its handler's schema, as at enqueue. A `runAt`
+   * ahead makes the job wait for it; one that has passed lets it run now. When the promise resolves the change is on disk, with an event in the
+   * history that says who changed what; `payloadAt` still reads the payloads before. Rejects with `IllegalTransitionError` if the job is leased,
+   * runs or has ended, `JobNotFoundError`, and `InvalidInputError` or `PayloadError` with the path of each fault.
+   */
+  amend(id: number, changes: Partial<Pick<NewJob, MutableName>>, options?: CallerOptions): Promise<Job>
+  /** The same for front doors, as `submit`: takes an unchecked JSON value; `requeue`: as `requeue` with these changes. */
+  submitChanges(id: number, body: unknown, options?: CallerOptions & { readonly requeue?: boolean }): Promise<Job>
+  /** The payload of the job after its transition `at`, by default the last. Rejects with `JobNotFoundError`. */
+  payloadAt(id: number, at?: number): Promise<unknown>
   /**
    * Begins to count the jobs that match and whose state allows the command; resolves at once. No job changes before its `run`. Rejects with
    * `InvalidInputError` on a bad filter, or one whose state does not allow the command, and with `BackpressureError` while 20 are working.

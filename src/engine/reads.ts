@@ -68,6 +68,14 @@ export class StoreReads {
     return found.map(({ value, ...rest }) => ({ ...rest, progress: parseJson(value) }))
   }
 
+  async payloadAt(id: number, at: number = Number.MAX_SAFE_INTEGER): Promise<unknown> {
+    assertWithin('at', at, 1, Number.MAX_SAFE_INTEGER)
+    assertId(id)
+    const text = await this.#store.payloadAt(id, at)
+    if (text === undefined) throw new JobNotFoundError(id)
+    return parseJson(text)
+  }
+
   async transitions({
     after = Number.MAX_SAFE_INTEGER,
     limit = pageSizes.transitions.byDefault,

@@ -15,8 +15,9 @@ import type { NewJob } from '../job/fields.ts'
 import { type EnqueuedJob, type Job, toJob } from '../job/row.ts'
 import { parseTraceContext } from '../job/trace-context.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
-import { eventsFrom } from '../machines/edges.ts'
+import { eventsFrom, hasTag } from '../machines/edges.ts'
 import { commandFacts, commands } from '../machines/events.ts'
+import type { JobState } from '../machines/job.ts'
 import { type Explanation, explain } from '../observe/explain/explain.ts'
 import { type ServerFacts, serverFacts } from '../observe/explain/facts.ts'
 import { Collector } from '../observe/telemetry/collector.ts'
@@ -26,6 +27,7 @@ import { Tracing } from '../observe/tracing/tracing.ts'
 import type { CommandResult, EdgeCount, JobFacts, Store, StoreEvent } from '../persistence/store.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { timers } from '../runtime/timers.ts'
+import { Amends } from './amends.ts'
 import { Bulks } from './bulk/bulks.ts'
 import { createDispatcher } from './dispatch/create-dispatcher.ts'
 import { drain } from './drain.ts'
@@ -112,12 +114,16 @@ function withCommands(system: System): JobSystem {
   ] as const)
     Object.defineProperty(system, method, { value: system[method].bind(system), writable: true, configurable: true })
   const methods = commands.map((command) => {
-    return [command, (id: number, options?: CallerOptions) => system.command(command, id, options)] as const
+    return [
+      command,
+      (id: number, options?: Parameters<JobSystem['requeue']>[1]) => system.command(command, id, options),
+    ] as const
   })
   return Object.assign(system, Object.fromEntries(methods) as Pick<JobSystem, BulkCommand>)
 }
 
 class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
+  readonly #amends: Amends
   readonly #parts: SystemParts
   readonly #store: Store
   readonly #stats: RunStats
@@ -148,6 +154,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#countsAtOpen = counts
     this.#log = new EngineLog(parts.log)
     this.#tracing = new Tracing((fields, message) => parts.log.warn(fields, message))
+    this.#amends = new Amends({ ...parts, store })
     this.#enqueues = new Enqueues({
       ...parts,
       store,
@@ -427,7 +434,13 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#parts.onStopped()
   }
 
-  async command(event: BulkCommand, id: number, { by = byLibrary }: CallerOptions = {}): Promise<Job> {
+  async command(
+    event: BulkCommand,
+    id: number,
+    { by = byLibrary, changes }: NonNullable<Parameters<JobSystem['requeue']>[1]> = {},
+  ): Promise<Job> {
+    if (changes !== undefined && event === 'requeue')
+      return this.#change(id, changes, { by, naming: 'camelCase', requeue: true })
     assertId(id)
     this.#assertServer(event)
     this.#assertWritable()
@@ -439,9 +452,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       case 'unknown':
         throw new JobNotFoundError(id)
       case 'refused':
-        if (result.holder !== undefined)
-          throw new UniqueConflictError(describeHolder(event, id, result.holder), result.holder)
-        throw new IllegalTransitionError(id, event, result.state, eventsFrom(result.state))
+        throw refusalOf(event, id, result)
     }
   }
 
@@ -449,7 +460,23 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#results.close(() => new UnavailableError(`${why}; the job is kept, and its result can be asked for again`))
   }
 
-  #assertServer(event: BulkCommand): void {
+  readonly amend: JobSystem['amend'] = (id, changes: unknown, { by = byLibrary } = {}) =>
+    this.#change(id, changes, { by, naming: 'camelCase', requeue: false })
+
+  readonly submitChanges: JobSystem['submitChanges'] = (id, body, { by = byLibrary, requeue = false } = {}) =>
+    this.#change(id, body, { by, naming: 'snake_case', requeue })
+
+  async #change(id: number, changes: unknown, options: Parameters<Amends['amend']>[2]): Promise<Job> {
+    const event = options.requeue ? 'requeue' : 'amend'
+    assertId(id)
+    this.#assertServer(event)
+    this.#assertWritable()
+    const changed = await this.#amends.amend(id, changes, options)
+    if ('outcome' in changed) throw refusalOf(event, id, changed)
+    return toJob(changed)
+  }
+
+  #assertServer(event: BulkCommand | 'amend'): void {
     if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer cannot ${event} jobs; use the server`)
   }
 
@@ -467,6 +494,24 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#endWaits(`the system has failed: ${this.#failure}`)
     this.#parts.onFatal(error)
   }
+}
+
+/** Why the store refused an event, for the caller. */
+function refusalOf(
+  event: BulkCommand | 'amend',
+  id: number,
+  { state, holder }: Extract<CommandResult, { outcome: 'refused' }>,
+): Error {
+  if (holder !== undefined && event !== 'amend')
+    return new UniqueConflictError(describeHolder(event, id, holder), holder)
+  return new IllegalTransitionError(id, event, state, eventsFrom(state), event === 'amend' ? whyFixed(state) : '')
+}
+
+/** Why a job cannot be changed now. */
+function whyFixed(state: JobState): string {
+  if (hasTag(state, 'executing')) return ', because its handler has what it was called with'
+  if (hasTag(state, 'held')) return ', because it is about to run'
+  return eventsFrom(state).includes('requeue') ? ': requeue it with the changes' : ''
 }
 
 function describeHolder(event: BulkCommand, id: number, holder: number): string {

@@ -88,11 +88,13 @@ export function assertMay(access: Access, needed: Role): void {
  * results, which may repeat it.
  */
 export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobSystem {
-  const withLess = (job: Job): Job => {
-    const payload: unknown = redact(job) ?? null
-    if (payload instanceof Promise) throw new TypeError('redact must return what to show, and returned a promise')
-    return { ...job, payload }
+  const lessOf = (job: Job): unknown => {
+    const shown: unknown = redact(job) ?? null
+    if (shown instanceof Promise) throw new TypeError('redact must return what to show, and returned a promise')
+    return shown
   }
+  const withLess = (job: Job): Job => ({ ...job, payload: lessOf(job) })
+  const asItWas = (job: Job, payload: unknown) => lessOf({ ...job, payload })
   const assertNoText = (filter: { readonly text?: string } = {}) => {
     if (filter.text === undefined) return
     throw new InvalidInputError([
@@ -112,6 +114,11 @@ export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobS
     result: () => Promise.reject(new HttpError(403, 'forbidden', 'results are not shown here: redact hides them')),
     cancel: async (id, options) => withLess(await system.cancel(id, options)),
     requeue: async (id, options) => withLess(await system.requeue(id, options)),
+    submitChanges: async (id, body, options) => withLess(await system.submitChanges(id, body, options)),
+    async payloadAt(id, at) {
+      const [job, was] = await Promise.all([system.find(id), system.payloadAt(id, at)])
+      return job && asItWas(job, was)
+    },
     async prepareBulk(command, filter, options) {
       assertNoText(filter)
       return system.prepareBulk(command, filter, options)

@@ -139,9 +139,8 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
   app.notFound(
     guarded((c) => {
       const { path } = c.req
-      const allow = [...(isTaken('GET', path) ? ['GET', 'HEAD'] : []), ...(isTaken('POST', path) ? ['POST'] : [])].join(
-        ', ',
-      )
+      const taken = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((method) => isTaken(method, path))
+      const allow = taken.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ')
       if (!allow) throw new HttpError(404, 'not_found', `there is nothing at ${path}${hintFor(path)}`)
       throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not allowed here; use ${allow}`, { allow })
     }, 'read'),

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { causes, type EventCause, eventTypes, type HistoryEvent } from '../engine/front-door.ts'
+import { causes, type EventCause, eventTypes, type HistoryEvent, snakeCase } from '../engine/front-door.ts'
 import { count, instant, instantOf, named, state, type Wire } from './wire.ts'
 
 const describedError = z.strictObject({
@@ -36,6 +36,28 @@ function causeView(event: EventCause): EventCause {
   return Object.fromEntries(known.map((key) => [key, event[key]])) as unknown as EventCause
 }
 
+const changeOf = (value: z.ZodType) => z.strictObject({ from: value, to: value }).optional()
+const changes = z
+  .strictObject({
+    payload: z
+      .literal(true)
+      .optional()
+      .describe('Set if it was replaced; `GET /jobs/{id}/payload` reads the one before.'),
+    run_at: changeOf(instant),
+    priority: changeOf(z.int()),
+    max_retries: changeOf(count),
+  })
+  .describe('What an `amend` changed.')
+
+function changesView(given: NonNullable<HistoryEvent['changes']>): Wire<typeof changes> {
+  return Object.fromEntries(
+    Object.entries(given).map(([name, change]) => {
+      const isTime = name === 'runAt' && change !== true
+      return [snakeCase(name), isTime ? { from: instantOf(change.from), to: instantOf(change.to) } : change]
+    }),
+  )
+}
+
 export const historyEvent = named(
   'HistoryEvent',
   z
@@ -52,12 +74,18 @@ export const historyEvent = named(
         .string()
         .optional()
         .describe('What the handler noted about the attempt that ended, such as the answer of a receiver.'),
+      changes: changes.optional(),
     })
     .describe('One transition of a job.'),
 )
 
 export function eventView(given: HistoryEvent): Wire<typeof historyEvent> {
   const { seq, event, from, to, attempt, at, error, note } = given
-  const known = { ...causeView(given), ...(error && { error }), ...(note !== undefined && { note }) }
+  const known = {
+    ...causeView(given),
+    ...(error && { error }),
+    ...(note !== undefined && { note }),
+    ...(given.changes && { changes: changesView(given.changes) }),
+  }
   return { seq, event, from, to, attempt, at: instantOf(at), ...known }
 }

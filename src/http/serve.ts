@@ -13,7 +13,7 @@ export function createServe(parts: Parts, limits: RequestLimits, readLimits: Rea
   return (route) => (route.method === 'GET' ? serveRead(route, parts, readLimits) : serveWrite(route, parts, limits))
 }
 
-function serveWrite(route: Extract<Route, { readonly method: 'POST' }>, parts: Parts, limits: RequestLimits): Handler {
+function serveWrite(route: Exclude<Route, { readonly method: 'GET' }>, parts: Parts, limits: RequestLimits): Handler {
   switch (route.takes) {
     case 'json': {
       const { handle, isBodyOptional = false } = route

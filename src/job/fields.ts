@@ -31,6 +31,8 @@ export interface NewJob {
   readonly idempotencyKey?: string
   /** Makes it the only job of its type with a key, for as long as it holds that. */
   readonly unique?: Unique
+  /** If a dead job has the key, whatever its content: cancels it, and its key goes to this one, in one commit. */
+  readonly replaceDead?: boolean
   /** The earliest time to run: epoch ms, a Date, or RFC 3339 with an offset. */
   readonly runAt?: number | Date | string
   /** The same as a delay in ms from `createdAt`, the time at which the job is stored. */
@@ -38,6 +40,9 @@ export interface NewJob {
   /** Limit for one attempt, 1 to 86,400,000 ms; the handler's, else the settings', by default. */
   readonly timeoutMs?: number
 }
+
+/** The fields of a job that may be changed while it waits. */
+export type MutableName = 'payload' | 'priority' | 'maxRetries' | 'runAt' | 'delayMs'
 
 const priorityMax = 100
 const retriesMax = 1_000
@@ -121,6 +126,13 @@ export const fields = {
       description:
         '1 to 255 printable characters. Only one job in the file has a given key, for as long as that job is kept: the same request again is answered with that job, a different one with 409.',
       examples: ['order-4711-receipt'],
+    }),
+  },
+  replaceDead: {
+    takes: z.boolean('must be true or false').optional().meta({
+      description:
+        'If a dead job has the idempotency key, whatever its content, cancel it and give its key to this one, in one commit. Without it, or if it is false, the answer is the dead job.',
+      default: false,
     }),
   },
   unique: uniqueField,
@@ -208,3 +220,11 @@ export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, NamedField
 export const newJobSchema: z.ZodType = z
   .strictObject(Object.fromEntries([...fieldsNamed.snake_case].map(([name, { takes }]) => [name, takes])))
   .meta({ not: { required: ['run_at', 'delay_ms'] } })
+
+/** What HTTP accepts to change a job. */
+export const mutableFields: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
+  (['payload', 'priority', 'maxRetries', 'runAt', 'delayMs'] as const satisfies readonly MutableName[]).map((field) => {
+    const name = snakeCase(field)
+    return [name, fieldsNamed.snake_case.get(name)!.takes.optional()]
+  }),
+)

@@ -5,6 +5,7 @@ import { canonicalJson } from './canonical-json.ts'
 import { didYouMean } from './did-you-mean.ts'
 import {
   fieldsNamed,
+  type MutableName,
   type NamedField,
   type Naming,
   type NewJob,
@@ -119,6 +120,39 @@ export function* toRows(
   return rows
 }
 
+/** What may be changed of a job that waits, by the names of its fields, as the store calls it. */
+const storedAs = {
+  payload: 'payload',
+  priority: 'priority',
+  maxRetries: 'maxAttempts',
+  runAt: 'runAt',
+  delayMs: 'delayMs',
+} as const satisfies Readonly<Record<MutableName, keyof NewJobRow>>
+const changeable: ReadonlyMap<string, keyof NewJobRow> = new Map(Object.entries(storedAs))
+
+/** Stands for a payload that stays as it is. */
+const unchanged = { payload: null }
+
+/** Converts what a caller wants to change of a job of `type` into JSON text for the store. Throws as `toRow` does. */
+export function toChanges(input: unknown, type: string, naming: Naming, rules: Rules): string {
+  const given = typeof input === 'object' && input !== null && !Array.isArray(input) ? input : {}
+  const set = Object.entries(given).filter(([, value]) => value !== undefined)
+  const known = fieldsNamed[naming]
+  const names = [...known].flatMap(([name, { field }]) => (changeable.has(field) ? [name] : []))
+  if (set.length === 0) throw new InvalidInputError([{ path: '', message: `must set one of ${names.join(', ')}` }])
+  const fixed = set.filter(([name]) => known.has(name) && !names.includes(name))
+  if (fixed.length > 0)
+    throw new InvalidInputError(
+      fixed.map(([name]) => ({ path: name, message: `cannot be changed; ${names.join(', ')} can` })),
+    )
+  const parsed = parse({ ...unchanged, ...Object.fromEntries(set), type }, naming, '', rules)
+  if (Array.isArray(parsed)) throw new InvalidInputError(parsed)
+  const row = set.some(([name]) => name === 'payload') ? checked(parsed, '', '', rules) : parsed.row
+  if (row instanceof Rejection) throw row.toError()
+  const fields = set.map(([name]) => changeable.get(known.get(name)!.field)!)
+  return JSON.stringify(Object.fromEntries(fields.map((name) => [name, row[name]])))
+}
+
 /**
  * Checks the fields of one job and lists every fault, with its path in the caller's names, below `at` if it is in an array. It visits only
  * the fields that are present, because a schema of the whole job would spend most of its time on the others.
@@ -130,6 +164,7 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
   const job = input as Record<string, unknown>
   const row = { ...emptyRow }
   let key: string | undefined
+  let replaceDead = false
   const wrong: Wrong[] = []
   const unknown: string[] = []
   for (const name of Object.keys(job)) {
@@ -142,6 +177,7 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     if (data === undefined) wrong.push(faultOf(about, name, value))
     else if (stored) row[field as StoredName] = (stored.isJson ? JSON.stringify(data) : data) as never
     else if (field === 'idempotencyKey') key = data as string
+    else if (field === 'replaceDead') replaceDead = data as boolean
     else if (field === 'unique') row.unique = data as UniqueTerms
     else if (field === 'maxRetries') row.maxAttempts = (data as number) + 1
     else row[field as 'runAt' | 'delayMs'] = data as number
@@ -156,8 +192,15 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     const path = join(at, naming === 'camelCase' ? 'delayMs' : 'delay_ms')
     return [{ path, message: 'set either the instant or the delay, not both' }]
   }
+  if (replaceDead && key === undefined)
+    return [
+      { path: join(at, naming === 'camelCase' ? 'replaceDead' : 'replace_dead'), message: 'needs an idempotency key' },
+    ]
   const kept = stored ? stored.value : payload
-  if (key !== undefined) row.idempotency = { key, content: contentOf({ ...job, payload: kept }, naming) }
+  if (key !== undefined) {
+    const content = contentOf({ ...job, payload: kept }, naming)
+    row.idempotency = replaceDead ? { key, content, replaceDead } : { key, content }
+  }
   return { row, payload: kept, converted: stored?.converted }
 }
 
@@ -187,13 +230,13 @@ function refuseSize(json: string, maxBytes: number, at: string): Rejection | und
 }
 
 /**
- * What two requests with one key must have in common: the SHA-256 of the request as sent, without the key, in the canonical form of RFC
+ * What two requests with one key must have in common: the SHA-256 of the request as sent, without the key and `replace_dead`, in the canonical form of RFC
  * 8785. Both front doors give the same result for the same request.
  */
 function contentOf(input: Record<string, unknown>, naming: Naming): string {
   const sent = Object.entries(input).flatMap(([field, value]) => {
     const wireName = naming === 'camelCase' ? snakeCase(field) : field
-    if (wireName === 'idempotency_key' || value === undefined) return []
+    if (wireName === 'idempotency_key' || wireName === 'replace_dead' || value === undefined) return []
     const instant = wireName === 'run_at' && typeof value !== 'string'
     return [[wireName, instant ? new Date(value as number | Date).toISOString() : value]]
   })

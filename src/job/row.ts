@@ -58,8 +58,8 @@ export interface NewJobRow extends StoredFields {
   readonly runAt: number | null
   /** Counted from when the job is stored, which is after the call. */
   readonly delayMs: number | null
-  /** `content`, the SHA-256 of the canonical request in hex, shows whether a second request with the key is the same. */
-  readonly idempotency: { readonly key: string; readonly content: string } | null
+  /** `content`, the SHA-256 of the canonical request in hex, shows whether a second request with the key is the same. `replaceDead`: a dead job loses it. */
+  readonly idempotency: { readonly key: string; readonly content: string; readonly replaceDead?: true } | null
   readonly unique: UniqueTerms | null
   /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null if nobody says. */
   readonly cause: string | null
@@ -90,6 +90,8 @@ export interface EnqueuedJob {
   readonly unique?: (typeof uniqueOutcomes)[number]
   /** False: it was stored by a transaction of yours that has not ended, and exists exactly if that commits. Left out otherwise. */
   readonly committed?: false
+  /** The dead job that was cancelled, and whose idempotency key this one has now. Left out if there was none. */
+  readonly replaced?: number
 }
 
 const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))

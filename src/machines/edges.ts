@@ -26,6 +26,11 @@ export function hasTag(node: JobNode, tag: JobTag): boolean {
   return jobTable.nodes[node]?.tags.includes(tag) ?? false
 }
 
+/** Whether a job has ended for good, and only a user can decide what becomes of it. */
+export function isDead(state: JobNode): boolean {
+  return hasTag(state, 'ended') && !hasTag(state, 'expendable')
+}
+
 /** The machine's one-line description of a state. */
 export function describeState(state: JobState): string {
   return jobTable.nodes[state].description

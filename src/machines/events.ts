@@ -113,7 +113,8 @@ export const jobEvents = {
     command: {
       done: 'requeued',
       summary: 'Run a dead or cancelled job again',
-      description: 'Its attempts start over. The request has no body.',
+      description:
+        'Its attempts start over. A body may change it in the same commit, as `PATCH` does: edit and requeue.',
       answer: 'The job, to be run.',
       isDangerous: false,
     },

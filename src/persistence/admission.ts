@@ -1,3 +1,5 @@
+import { isDead } from '../machines/edges.ts'
+import { causeOf } from '../machines/events.ts'
 import type { JobState } from '../machines/job.ts'
 import { stateOf } from './new-jobs.ts'
 import type { reserveInQueues } from './queue-limit.ts'
@@ -6,7 +8,7 @@ import type { EnqueuedJob, EnqueueResult, NewJobRow } from './store.ts'
 /** What decides whether a job is stored, and in which state. */
 export type IncomingJob = Pick<
   NewJobRow,
-  'type' | 'queue' | 'idempotency' | 'unique' | 'runAt' | 'delayMs' | 'maxAttempts'
+  'type' | 'queue' | 'idempotency' | 'unique' | 'runAt' | 'delayMs' | 'maxAttempts' | 'cause'
 >
 
 /** What the database says when calls are admitted. */
@@ -31,6 +33,14 @@ interface Admitted<Job> {
   readonly answers: (Omit<EnqueuedJob, 'state'> & { state: JobState })[]
 }
 
+/** A dead job whose key a new one gets, and the cause of its cancellation, as its history keeps it. */
+export interface Replaced {
+  readonly id: number
+  /** If it has left this state meanwhile, it is not cancelled. */
+  readonly onlyIn: JobState
+  readonly cause: string
+}
+
 /**
  * Decides what becomes of calls that share a transaction, each whole or not at all. A known key gives its job, or a conflict if the content
  * is another; a key used earlier among the calls counts as known. The same holds for unique keys. A call that finds no room is refused.
@@ -41,6 +51,8 @@ export class Admission<Job extends IncomingJob> {
   /** For each call; complete when `setStates` was called. */
   readonly results: readonly EnqueueResult[]
   readonly #facts: AdmissionFacts
+  /** Dead jobs whose keys new ones get. */
+  readonly replaced: Replaced[] = []
   readonly #byKey = new Map<string, Admitted<Job>>()
   readonly #holders = new Map<string, Admitted<Job>>()
 
@@ -99,9 +111,15 @@ export class Admission<Job extends IncomingJob> {
   #contentOf({ idempotency }: Job, own: ReadonlyMap<string, string>) {
     if (!idempotency) return
     const sibling = this.#byKey.get(idempotency.key)
-    const stored = sibling ? undefined : this.#facts.keyed(idempotency.key)
+    const stored = sibling ? undefined : this.#keyed(idempotency)
     const content = own.get(idempotency.key) ?? sibling?.job.idempotency?.content ?? stored?.content
     return content === undefined ? undefined : { content, id: sibling?.id ?? stored?.job.id ?? null }
+  }
+
+  /** The stored job that has a key, unless it is dead and to be replaced. */
+  #keyed({ key, replaceDead }: NonNullable<IncomingJob['idempotency']>) {
+    const stored = this.#facts.keyed(key)
+    return stored && replaceDead && isDead(stored.job.state) ? undefined : stored
   }
 
   #holderOf(job: Job) {
@@ -121,7 +139,7 @@ export class Admission<Job extends IncomingJob> {
     const key = job.idempotency?.key
     const sibling = key === undefined ? undefined : this.#byKey.get(key)
     if (sibling) return answerOf(sibling, { created: false })
-    const stored = key === undefined ? undefined : this.#facts.keyed(key)
+    const stored = job.idempotency ? this.#keyed(job.idempotency) : undefined
     if (stored) return stored.job
     const holder = this.#holderOf(job)
     if (holder) return answerOf(holder, { created: false, unique: 'returned' })
@@ -129,18 +147,27 @@ export class Admission<Job extends IncomingJob> {
     this.newJobs.push(admitted)
     if (key !== undefined) this.#byKey.set(key, admitted)
     if (job.unique) this.#holders.set(uniqueName(job), admitted)
-    return answerOf(admitted, job.unique ? { created: true, unique: 'stored' } : { created: true })
+    const more = job.unique ? ({ created: true, unique: 'stored' } as const) : { created: true }
+    const dead = job.idempotency?.replaceDead && this.#facts.keyed(job.idempotency.key)?.job
+    if (!dead) return answerOf(admitted, more)
+    this.replaced.push({ id: dead.id, onlyIn: dead.state, cause: causeOfReplacement(job.cause, admitted.id) })
+    return answerOf(admitted, { ...more, replaced: dead.id })
   }
 }
 
 /** The state of a new job comes later. */
 function answerOf(
   job: Admitted<IncomingJob> | Pick<EnqueuedJob, 'id' | 'state'>,
-  more: Pick<EnqueuedJob, 'created' | 'unique'>,
+  more: Pick<EnqueuedJob, 'created' | 'unique' | 'replaced'>,
 ): EnqueuedJob {
   const answer = { id: job.id, state: 'state' in job ? job.state : ('' as JobState), ...more }
   if ('answers' in job) job.answers.push(answer)
   return answer
+}
+
+function causeOfReplacement(cause: string | null, by: number): string {
+  const note = `job ${by} has its idempotency key now`
+  return JSON.stringify({ ...(cause === null ? causeOf('cancel') : JSON.parse(cause)), note })
 }
 
 /** No type has a blank. */

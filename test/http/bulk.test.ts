@@ -175,7 +175,7 @@ describe('400', () => {
     ['cancel', ['']],
     [{}, ['command']],
     [{ command: 'explode' }, ['command']],
-    [{ command: 'cancel', state: 'dead' }, ['state']],
+    [{ command: 'requeue', state: 'queued' }, ['state']],
     [{ command: 'requeue', state: 'running' }, ['state']],
     [{ command: 'requeue', state: 'lost' }, ['state']],
     [{ command: 'cancel', limit: 5 }, ['limit']],

@@ -624,14 +624,13 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
   test.each([
     ['cancel', 'succeeded', []],
     ['requeue', 'succeeded', []],
-    ['requeue', 'scheduled', ['due', 'cancel']],
+    ['requeue', 'scheduled', ['due', 'cancel', 'amend']],
     ['cancel', 'cancelled', ['requeue']],
-    ['cancel', 'dead', ['requeue']],
   ])('answer 409 to %s of a job that is %s, with its state and what it allows', async (command, state, events) => {
     const { post, get, untilState } = await startHttp()
     const waits = state === 'scheduled' || state === 'cancelled'
     await post('/createJob', {
-      type: state === 'dead' ? 'broken' : 'echo',
+      type: 'echo',
       payload: 1,
       max_retries: 0,
       delay_ms: waits ? 1e9 : 0,

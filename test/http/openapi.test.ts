@@ -205,7 +205,7 @@ describe('a tour through the API', () => {
   test('gets only documented answers if all goes well', async () => {
     const server = await startHttp({ retryBaseMs: 1, retryMaxMs: 1 })
     const judge = await judgeOf(server)
-    const { get, post } = touring(server, judge)
+    const { get, post, send } = touring(server, judge)
     const keyed = aWaitingJob({ idempotency_key: 'k' })
 
     await get('/jobs', 200)
@@ -218,12 +218,15 @@ describe('a tour through the API', () => {
     await server.untilState(3, 'succeeded')
     for (const id of [1, 2, 3]) {
       await get(`/jobs/${id}`, 200)
-      for (const part of ['history', 'log', 'explain', 'machine.svg', 'machine.svg?at=1'])
+      for (const part of ['history', 'log', 'payload?at=1', 'explain', 'machine.svg', 'machine.svg?at=1'])
         await get(`/jobs/${id}/${part}`, 200)
     }
     await get('/jobs/1/result', 202)
     await get('/jobs/2/result', 409)
     await get('/jobs/3/result?wait_ms=1', 200)
+    const body = JSON.stringify({ priority: 5, payload: 2, run_at: '2100-01-01T00:00:00Z', max_retries: 9 })
+    await send('PATCH', '/jobs/1', { headers: { 'content-type': 'application/json' }, body }, 200)
+    await get('/jobs/1/history', 200)
     for (const machine of ['job', 'dispatcher', 'worker']) {
       for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=${machine}`, 200)
     }
@@ -273,7 +276,7 @@ describe('a tour through the API', () => {
       await get(`/jobs/1/${path}`, 400)
     for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=x`, 400)
     for (const id of ['9', 'x']) {
-      for (const part of ['', '/history', '/log', '/explain', '/machine.svg', '/result'])
+      for (const part of ['', '/history', '/log', '/payload', '/explain', '/machine.svg', '/result'])
         await get(`/jobs/${id}${part}`, 404)
       for (const path of [`/jobs/${id}/cancel`, `/jobs/${id}/requeue`]) await post(path, undefined, 404)
     }

@@ -73,10 +73,10 @@ describe('without a script', () => {
   })
 
   test('a form that the machine refuses gets an answer that says so', async () => {
-    const { status, body } = await submit('/dashboard/jobs/2/cancel')
+    const { status, body } = await submit('/dashboard/jobs/1/cancel')
 
     expect(status).toBe(409)
-    expect(body).toContain('job 2 is dead, which does not allow cancel; it allows requeue')
+    expect(body).toContain('job 1 is cancelled, which does not allow cancel; it allows requeue')
   })
 
   test('a list links to the older jobs, with the same filter', async () => {

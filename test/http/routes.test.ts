@@ -13,7 +13,8 @@ afterAll(cleanUp)
 const routes: [string, string][] = [
   ['/createJob', 'POST'],
   ['/jobs', 'GET, HEAD, POST'],
-  ['/jobs/1', 'GET, HEAD'],
+  ['/jobs/1', 'GET, HEAD, PATCH'],
+  ['/jobs/1/payload', 'GET, HEAD'],
   ['/jobs/1/history', 'GET, HEAD'],
   ['/jobs/1/explain', 'GET, HEAD'],
   ['/jobs/1/cancel', 'POST'],

@@ -26,6 +26,10 @@ interface Described {
 
 const headers: ApiDocument['components']['headers'] = {
   Location: { description: 'The path of the job; not for an array.', schema: { type: 'string' } },
+  'Dead-Jobs': {
+    description: 'The ids of the answered jobs that are dead, and so do not run; left out if there is none.',
+    schema: { type: 'string' },
+  },
   'Idempotent-Replayed': { description: 'Not for an array.', schema: { const: 'true' } },
   'Retry-After': { description: 'Seconds after which to try again.', schema: { type: 'integer', minimum: 0 } },
   Allow: { description: 'The methods that the path allows.', schema: { type: 'string' } },

@@ -36,7 +36,7 @@ interface Example {
 
 /** The description of one method of one path, for people and programs. */
 export interface Operation {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** As in the routes: `/jobs/:id`. */
   readonly path: string
   readonly id: string
@@ -69,7 +69,7 @@ export function errorCodesOf(operation: Operation, needsToken: boolean): ApiErro
   for (const { error } of parametersOf(path)) all.add(error)
   if (query) all.add('invalid_input')
   if (limit !== 'none') all.add('backpressure')
-  if (method === 'POST') for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)
+  if (method !== 'GET') for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)
   if (body) for (const code of ofBodies) all.add(code)
   return apiErrorCodes.filter((code) => all.has(code))
 }

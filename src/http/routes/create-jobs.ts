@@ -4,6 +4,7 @@ import {
   type EnqueuedJob,
   type EnqueueOptions,
   enqueueBatchMax,
+  isDead,
   type JobSystem,
   uniqueOutcomes,
 } from '../../engine/front-door.ts'
@@ -34,6 +35,9 @@ const enqueuedJob = named(
       .describe(
         'What became of a request with `unique`. `stored`: the job holds the key. `returned`: this is the job that holds it.',
       ),
+    replaced: jobId
+      .exactOptional()
+      .describe('With `replace_dead`: the dead job that was cancelled, and whose idempotency key this one has now.'),
     message: z.string().describe('For people.'),
   }),
 )
@@ -65,7 +69,7 @@ export const createJobRoute: ApiRoute = post({
   body: newJob,
   answers: {
     201: { description: created, body: enqueuedJob, headers: ['Location'] },
-    200: { description: replayed, body: enqueuedJob, headers: ['Location', 'Idempotent-Replayed'] },
+    200: { description: replayed, body: enqueuedJob, headers: ['Location', 'Idempotent-Replayed', 'Dead-Jobs'] },
   },
   role: 'operate',
   errors: takesJobs,
@@ -88,12 +92,12 @@ export const createJobsRoute: ApiRoute = post({
     201: {
       description: 'All jobs are on disk, and at least one is new.',
       body: enqueuedJobOrJobs,
-      headers: ['Location'],
+      headers: ['Location', 'Dead-Jobs'],
     },
     200: {
       description: 'None is new: each has an idempotency key that was used before, or a unique key that is held.',
       body: enqueuedJobOrJobs,
-      headers: ['Location', 'Idempotent-Replayed'],
+      headers: ['Location', 'Idempotent-Replayed', 'Dead-Jobs'],
     },
   },
   role: 'operate',
@@ -110,7 +114,7 @@ async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Pro
   if (Array.isArray(body))
     throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
   const [job] = (await system.submit(body, clientOf(c))) as [EnqueuedJob]
-  const headers: Record<string, string> = { location: `/jobs/${job.id}` }
+  const headers: Record<string, string> = { location: `/jobs/${job.id}`, ...deadJobs([job]) }
   if (!job.created && !job.unique) headers['idempotent-replayed'] = 'true'
   return reply(enqueuedView(job), job.created ? 201 : 200, headers)
 }
@@ -118,7 +122,13 @@ async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Pro
 /** Stores all or none, and answers in the array's order. */
 async function createAll(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
   const jobs = await system.submit(body, clientOf(c))
-  return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200)
+  return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200, deadJobs(jobs))
+}
+
+/** The header that names dead jobs among the answers: a client that looks at the status alone would believe that they run. */
+function deadJobs(jobs: readonly EnqueuedJob[]): Record<string, string> {
+  const dead = jobs.filter(({ state }) => isDead(state))
+  return dead.length === 0 ? {} : { 'dead-jobs': dead.map(({ id }) => id).join(', ') }
 }
 
 /** The user, and the trace. */
@@ -128,7 +138,10 @@ function clientOf(c: Context<Env>): EnqueueOptions {
   return { ...callerOf(c, 'http'), traceparent: `${traceparent}`, tracestate: tracestate && `${tracestate}` }
 }
 
-function enqueuedView({ id, state, created, unique }: EnqueuedJob): Wire<typeof enqueuedJob> {
+function enqueuedView({ id, state, created, unique, replaced }: EnqueuedJob): Wire<typeof enqueuedJob> {
   const known = unique ? `job ${id} holds the unique key` : `job ${id} was stored before, with this idempotency key`
-  return { id, state, created, ...(unique && { unique }), message: created ? `job ${id} is stored` : known }
+  const dead = isDead(state) ? '; it is dead and does not run: requeue it, or send replace_dead' : ''
+  const instead = replaced === undefined ? '' : ` and has the key of the dead job ${replaced}, which is cancelled`
+  const message = created ? `job ${id} is stored${instead}` : `${known}${dead}`
+  return { id, state, created, ...(unique && { unique }), ...(replaced !== undefined && { replaced }), message }
 }

@@ -1,3 +1,4 @@
+import type { Context } from 'hono'
 import { z } from 'zod'
 import {
   callerFields,
@@ -7,6 +8,8 @@ import {
   fromWire,
   type Job,
   type JobList,
+  type JobSystem,
+  mutableFields,
   pageSizes,
   snakeCase,
   storedFields,
@@ -15,14 +18,14 @@ import { JobNotFoundError } from '../../errors.ts'
 import { eventView, historyEvent, jobError } from '../history-event.ts'
 import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
-import { callerOf, idOf, parseBody } from '../request.ts'
+import { callerOf, type Env, idOf, parseBody } from '../request.ts'
 import { count, instant, instantOf, jobId, named, state, traceId, type Wire } from '../wire.ts'
 import { createJobRoute, createJobsRoute } from './create-jobs.ts'
 import { explainRoute } from './explain.ts'
 import { logRoute } from './log.ts'
 import { renderJobRoute } from './machines.ts'
 import { resultRoute } from './result.ts'
-import { type ApiRoute, get, post } from './route.ts'
+import { type ApiRoute, get, patch, post } from './route.ts'
 
 const job = named(
   'Job',
@@ -70,10 +73,33 @@ const jobList = named(
 
 const history = named('History', z.strictObject({ history: z.array(historyEvent).describe('Oldest first.') }))
 
+const earlierPayload = named(
+  'EarlierPayload',
+  z.strictObject({ id: jobId, payload: z.unknown().describe('As it was sent.') }),
+)
+
 const commandRequest = named(
   'CommandRequest',
   z.strictObject(callerFields, 'must be an object with a reason').describe('The user and the reason, for the history.'),
 )
+
+const amendRequest = named(
+  'AmendRequest',
+  z
+    .strictObject({ ...mutableFields, ...callerFields }, 'must be an object with what to change')
+    .meta({ not: { required: ['run_at', 'delay_ms'] } })
+    .describe('What to change, the user and the reason. What is left out stays.'),
+)
+
+/** Changes a job as a body says that also names the user. */
+async function change(system: JobSystem, c: Context<Env>, body: unknown, requeue: boolean): Promise<Response> {
+  const id = idOf(c)
+  const { actor, reason, ...changes } = Object(body) as Record<string, unknown>
+  const said = Object.fromEntries(Object.entries({ actor, reason }).filter(([, value]) => value !== undefined))
+  const caller = callerOf(c, 'http', parseBody(commandRequest, said))
+  if (requeue && Object.keys(changes).length === 0) return reply(jobView(await system.requeue(id, caller)))
+  return reply(jobView(await system.submitChanges(id, Array.isArray(body) ? body : changes, { ...caller, requeue })))
+}
 
 /** The routes of the commands for one job. */
 const commandRoutes = commands.map((command) => {
@@ -86,11 +112,17 @@ const commandRoutes = commands.map((command) => {
     description,
     answers: { 200: { description: answer, body: job } },
     role: 'operate',
-    errors: ['illegal_transition', 'unique_conflict', 'not_a_server'],
-    body: commandRequest,
+    errors: [
+      'illegal_transition',
+      'unique_conflict',
+      'not_a_server',
+      ...(command === 'requeue' ? (['unknown_type', 'invalid_payload'] as const) : []),
+    ],
+    body: command === 'requeue' ? amendRequest : commandRequest,
     isBodyOptional: true,
     examples: [{ summary: 'the first', status: 200, body: { reason: 'the customer asked for it' } }],
     async handle({ system }, c, body = {}) {
+      if (command === 'requeue') return change(system, c, body, true)
       const id = idOf(c)
       return reply(jobView(await system[command](id, callerOf(c, 'http', parseBody(commandRequest, body)))))
     },
@@ -153,8 +185,43 @@ export const jobRoutes: readonly ApiRoute[] = [
   }),
   logRoute,
   resultRoute,
+  get({
+    path: '/jobs/:id/payload',
+    id: 'showPayload',
+    tag: 'Jobs',
+    summary: 'Show the payload of a job as it was',
+    description: 'Each payload that an `amend` replaced is kept as long as the job.',
+    answers: { 200: { description: 'The payload after that transition.', body: earlierPayload } },
+    examples: [{ summary: 'as it was enqueued', status: 200, query: 'at=1' }],
+    limit: 'read',
+    query: z.strictObject({
+      at: whole(1, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER).describe(
+        'The `seq` of a transition; by default the last.',
+      ),
+    }),
+    async handle({ system }, c, { at }) {
+      const id = idOf(c)
+      const found = await system.find(id)
+      if (!found) throw new JobNotFoundError(id)
+      return reply(earlierView(found, await system.payloadAt(id, at)))
+    },
+  }),
   explainRoute,
   renderJobRoute,
+  patch({
+    path: '/jobs/:id',
+    id: 'amendJob',
+    tag: 'Jobs',
+    summary: 'Change a job that waits',
+    description:
+      'Its payload is checked as at its enqueue. A `run_at` ahead makes the job wait for it; one that has passed lets it run now. The history keeps what was changed, by whom and why, and the payload before it.',
+    answers: { 200: { description: 'The job, changed.', body: job } },
+    role: 'operate',
+    errors: ['illegal_transition', 'unknown_type', 'invalid_payload', 'not_a_server'],
+    body: amendRequest,
+    examples: [{ summary: 'the first', status: 200, body: { priority: 10, reason: 'the customer waits' } }],
+    handle: ({ system }, c, body) => change(system, c, body, false),
+  }),
   ...commandRoutes,
 ]
 
@@ -179,6 +246,10 @@ function jobView(given: Job): Wire<typeof job> {
     progress_at: instantOf(given.progressAt),
     progress_attempt: given.progressAttempt,
   }
+}
+
+function earlierView({ id }: Job, payload: unknown): Wire<typeof earlierPayload> {
+  return { id, payload: payload ?? null }
 }
 
 function jobListView({ jobs, nextCursor }: JobList): Wire<typeof jobList> {

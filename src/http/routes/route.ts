@@ -50,7 +50,10 @@ interface ReadRoute extends AnyRoute {
  * A route that changes something: `role` is the role that it needs. All such requests count towards the limit of simultaneous ones, and are
  * refused above it.
  */
-type WriteRoute = AnyRoute & { readonly method: 'POST'; readonly role: Exclude<Role, 'read'> } & (
+type WriteRoute = AnyRoute & {
+  readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly role: Exclude<Role, 'read'>
+} & (
     | {
         readonly takes: 'json'
         readonly isBodyOptional?: true
@@ -86,13 +89,17 @@ export function get<Query extends z.ZodObject>(
   return { method: 'GET', ...route }
 }
 
+type DescribedWrite = Omit<Described, 'limit' | 'isOpen'> & {
+  readonly role: Exclude<Role, 'read'>
+  readonly body?: z.ZodType
+  readonly handle: Handle<[body: unknown], Promise<Response>>
+}
+
 /** With a `body` it accepts JSON, which the handler checks; without one it ignores the body. */
-export function post(
-  route: Omit<Described, 'limit' | 'isOpen'> & {
-    readonly role: Exclude<Role, 'read'>
-    readonly body?: z.ZodType
-    readonly handle: Handle<[body: unknown], Promise<Response>>
-  },
-): ApiRoute {
+export function post(route: DescribedWrite): ApiRoute {
   return { method: 'POST', takes: route.body ? 'json' : 'nothing', ...route }
+}
+
+export function patch(route: DescribedWrite & { readonly body: z.ZodType }): ApiRoute {
+  return { method: 'PATCH', takes: 'json', ...route }
 }

@@ -87,7 +87,7 @@ function commanded(command: Command, event: HistoryEvent, facts: Facts, ago: str
     : beginsAnew(event)
       ? afterFailure(facts)
       : ''
-  return `${whoOf(event)} ${commandFacts(command).done} it ${ago}${circumstance}`
+  return `${whoOf(event)} ${commandFacts(command).done} it ${ago}${circumstance}${withNote(event)}`
 }
 
 /** `its payload, and its priority from 0 to 5`. */

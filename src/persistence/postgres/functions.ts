@@ -62,6 +62,7 @@ const stepParameters = [
   ['blocks', 'integer'],
   ...newJobParameters,
   ['replayed', 'bigint[]'],
+  ['replaced', 'bigint[]'],
   ['changes', 'text[]'],
   ['change_ends', 'integer[]'],
   ['change_causes', 'text[]'],
@@ -196,6 +197,10 @@ BEGIN
   END IF;
   UPDATE writers SET last_call = _call, first_event_id = _first_event WHERE id = _writer AND last_call = _call - 1;
   IF NOT FOUND THEN RAISE EXCEPTION 'jobmachine: this writer was given up' USING ERRCODE = 'JM001'; END IF;
+  IF _replaced IS NOT NULL THEN
+    UPDATE jobs SET idempotency_key = NULL, content = NULL
+    WHERE id = ANY (_replaced) AND ${stateHasTag('ended')} AND NOT ${stateHasTag('expendable')};
+  END IF;
   IF _ids IS NOT NULL THEN
     ${insertSql()};
     _n := cardinality(_ids);

@@ -112,6 +112,7 @@ function packed({ common, jobs, differs, keys, isUnique, isTraced }: Gathered): 
 function rowOf(job: WithoutPayload, differing: readonly Differing[], isKeyed: boolean): unknown[] {
   const row: unknown[] = differing.map((name) => job[name])
   if (isKeyed) row.push(job.idempotency?.key ?? null, job.idempotency?.content ?? null)
+  if (job.idempotency?.replaceDead) row.push(true)
   return row
 }
 
@@ -128,13 +129,14 @@ export function fromBatches(batches: readonly Batch[], counts: readonly number[]
     const contexts = traces === null ? null : (JSON.parse(traces) as TracePair[])
     return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
       const row = values?.[index] ?? []
-      const [key, content] = keys === null ? [null] : (row.slice(-2) as [string | null, string])
+      const [key, content, replaceDead] =
+        keys === null ? [null] : (row.slice(differing.length) as [string | null, string, true?])
       const context = contexts?.[index]
       return {
         ...common,
         payload,
         ...Object.fromEntries(differing.map((name, at) => [name, row[at]])),
-        idempotency: key === null ? null : { key, content: content! },
+        idempotency: key === null ? null : { key, content: content!, ...(replaceDead && { replaceDead }) },
         unique: terms?.[index] ?? null,
         trace: context ? { traceparent: context[0], tracestate: context[1] } : null,
       }

@@ -5,6 +5,92 @@ import { ids, leaseOf, type Open, rising, rows, settle } from './helpers.ts'
 
 /** What is stored, and what is refused. */
 export function testEnqueue(open: Open): void {
+  describe('the key of a dead job', () => {
+    const keyed = (more: object = {}, content = 'c') => aJob({ idempotency: { key: 'k', content, ...more } })
+
+    test('answers the same request with that job, and a request that replaces it with a new one', async () => {
+      const opened = await open()
+      const { store, clock } = opened
+      const [dead] = ids(await store.enqueue([keyed()]))
+      const [leased] = await store.lease({ limit: 1, wait: false })
+      await settle(store, leased!, 'start', 'reject')
+
+      const again = rows(await store.enqueue([keyed()]))
+      const other = await store.enqueue([keyed({}, 'other')])
+      const replaced = rows(
+        await store.enqueue([
+          aJob({ cause: '{"cause":"http","actor":"ada"}' }),
+          { ...keyed({ replaceDead: true }, 'other'), cause: '{"cause":"http","actor":"ada"}' },
+        ]),
+      )
+
+      expect(again).toEqual([{ id: dead, state: 'dead', created: false }])
+      expect(other).toEqual({ outcome: 'conflict', index: 0, id: dead })
+      expect(replaced[1]).toEqual({ id: expect.any(Number), state: 'queued', created: true, replaced: dead })
+      const { id } = replaced[1]!
+      expect(await store.find(dead!)).toMatchObject({
+        state: 'cancelled',
+        idempotencyKey: null,
+        finishedAt: clock.now(),
+      })
+      expect((await store.history(dead!, { after: 4, limit: 9 }))?.[0]).toMatchObject({
+        event: 'cancel',
+        from: 'dead',
+        cause: 'http',
+        actor: 'ada',
+        note: `job ${id} has its idempotency key now`,
+      })
+      expect(rows(await store.enqueue([keyed({}, 'other')]))).toEqual([{ id, state: 'queued', created: false }])
+      expect((await store.verify()).violations).toEqual([])
+    })
+
+    test('goes to a new job only if it is dead', async () => {
+      const { store } = await open()
+      const [id] = ids(await store.enqueue([keyed()]))
+
+      expect(rows(await store.enqueue([keyed({ replaceDead: true })]))).toEqual([
+        { id, state: 'queued', created: false },
+      ])
+      expect(await store.enqueue([keyed({ replaceDead: true }, 'other')])).toEqual({
+        outcome: 'conflict',
+        index: 0,
+        id,
+      })
+    })
+
+    test('goes to one of several that ask at once', async () => {
+      const { store } = await open()
+      const [dead] = ids(await store.enqueue([keyed()]))
+      const [leased] = await store.lease({ limit: 1, wait: false })
+      await settle(store, leased!, 'start', 'reject')
+
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, async (_, index) => {
+          for (let turns = index % 5; turns > 0; turns--) await new Promise(setImmediate)
+          return rows(await store.enqueue([keyed({ replaceDead: true })]))[0]!
+        }),
+      )
+
+      expect(new Set(answers.map(({ id }) => id)).size).toBe(1)
+      expect(answers.filter(({ created }) => created)).toMatchObject([{ replaced: dead }])
+      expect((await store.verify()).violations).toEqual([])
+    })
+
+    test('is free when retention has removed the cancelled job', async () => {
+      const { store, clock } = await open({ retentionMs: 1_000 })
+      const [dead] = ids(await store.enqueue([keyed(), aJob({ delayMs: 1e9 })]))
+      const [leased] = await store.lease({ limit: 1, wait: false })
+      await settle(store, leased!, 'start', 'reject')
+      await store.send('cancel', dead!)
+      await store.enqueue([aJob({ delayMs: 1e9 })])
+      clock.advance(2_000)
+      await store.sweep()
+
+      expect(await store.find(dead!)).toBeUndefined()
+      expect(rows(await store.enqueue([keyed({}, 'other')]))).toMatchObject([{ created: true }])
+    })
+  })
+
   describe('enqueue', () => {
     test('stores what it was given', async () => {
       const { store, clock } = await open()

@@ -33,6 +33,7 @@ async function readsOf(node: OpenedPostgres, ended: readonly LeasedJob[]): Promi
   const step: Step = {
     newJobs: [],
     replayed: [],
+    replaced: [],
     changes: [{ event: 'succeed', jobs: ended.map(leaseOf) }],
     room: [{ limit: moved, start: true }],
     claim: { handled: ['work'], served: '', bounds: {}, besideSuspects: false },

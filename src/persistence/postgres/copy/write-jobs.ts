@@ -104,6 +104,7 @@ export async function writeJobs(
   holder: number,
 ): Promise<void> {
   const fresh = jobs.filter(({ row }) => !known.has(row.id))
+  await freeKeys(client, fresh)
   await insertRows(client, 'jobs', jobColumns(holder), fresh)
   await insertRows(client, 'job_payloads', payloadColumns, fresh)
   const changed = jobs.filter(({ row }) => known.has(row.id))
@@ -135,6 +136,16 @@ export async function writeReports(client: pg.ClientBase, jobs: readonly WholeJo
   if (lines.length === 0) return
   await client.query('DELETE FROM job_logs WHERE job_id = ANY ($1::bigint[])', [lines.map(({ jobId }) => jobId)])
   await insertRows(client, 'job_logs', lineColumns, lines)
+}
+
+/** A key may have gone to a new job since the one that had it was copied, which the tail tells later. */
+async function freeKeys(client: pg.ClientBase, fresh: readonly WholeJob[]): Promise<void> {
+  const keys = fresh.flatMap(({ row }) => row.idempotencyKey ?? [])
+  if (keys.length === 0) return
+  await client.query(
+    'UPDATE jobs SET idempotency_key = NULL, content = NULL WHERE idempotency_key = ANY ($1::text[])',
+    [keys],
+  )
 }
 
 /** A payload is replaced once it is kept. */

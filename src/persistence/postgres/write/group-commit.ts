@@ -248,11 +248,15 @@ export class GroupCommit {
       const gathered = gatherEvents(events)
       const own = batch.changes.flatMap(({ changes }) => changes)
       const reports = batch.changes.flatMap((call) => call.reports)
-      const coming = { newJobs: admission.newJobs, changes: [...gathered.changes, ...own] }
+      const cancels = admission.replaced.map(
+        ({ id, ...change }): Change => ({ event: 'cancel', jobs: [{ id }], ...change }),
+      )
+      const coming = { newJobs: admission.newJobs, changes: [...gathered.changes, ...own, ...cancels] }
       claims.makeWay(coming)
       const step: Step = {
         ...coming,
         replayed: admission.replayed,
+        replaced: admission.replaced.map(({ id }) => id),
         room: batch.claim?.room ?? [],
         claim: claims.terms(batch.claim),
         reports: reportsOf(reports.length > 0 ? [...reports, ...events] : events),

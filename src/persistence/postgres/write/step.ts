@@ -42,6 +42,8 @@ export interface Step {
   readonly newJobs: readonly { readonly id: number; readonly job: NewJobRow }[]
   /** Jobs that are the answer to a key that was used again, each as often. */
   readonly replayed: readonly number[]
+  /** Dead jobs that lose their keys; a change cancels each. If one lives again, its key is stored meanwhile, and nothing is done. */
+  readonly replaced: readonly number[]
   readonly changes: readonly Change[]
   readonly room: readonly Capacity[]
   readonly claim: {
@@ -88,6 +90,7 @@ export function stepValues(step: Step, own: Given): unknown[] {
     ...ofChanges(step.changes),
     ...ofRoom(step),
     replayed: step.replayed.length === 0 ? null : arrayText(step.replayed),
+    replaced: step.replaced.length === 0 ? null : arrayText(step.replaced),
     timeline: step.timeline,
     blocks: step.blocks,
     reports: step.reports,

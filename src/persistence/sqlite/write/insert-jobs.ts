@@ -4,6 +4,7 @@ import { snakeCase, storedNames } from '../../../job/fields.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { Admission, type AdmissionFacts } from '../../admission.ts'
 import { runAtOf, stateOf } from '../../new-jobs.ts'
+import { intoRanges } from '../../sql/ranges.ts'
 import type { EnqueueResult, NewJobRow } from '../../store.ts'
 import { type Batch, countBatched, type Differing, fromBatches, intoBatches } from '../batches.ts'
 import type { Answers, NewCalls, WriterOptions } from '../thread/protocol.ts'
@@ -70,12 +71,19 @@ export class JobInserts {
       nextId: () => ++lastId,
     })
     admission.setStates(now)
+    for (const { id, cause } of admission.replaced) this.#replace(id, cause, now)
     if (admission.newJobs.length > 0) {
       this.#insert(intoBatches(admission.newJobs.map(({ job }) => job)), now)
       assert.equal(this.lastJobId, lastId)
     }
     this.#countReplays(admission.replayed, now)
     return admission.results
+  }
+
+  /** A dead job is cancelled and loses its key. */
+  #replace(id: number, cause: string, now: number): void {
+    this.#transitions.apply('cancel', intoRanges([{ id }], cause), now)
+    this.#sql.freeKey.run(id)
   }
 
   /** The job's page shows the count, because callers that use a key twice by mistake believe that they have created new jobs. */
@@ -153,6 +161,7 @@ function prepare(db: Database.Database) {
       .prepare('SELECT EXISTS (SELECT 1 FROM json_each(?) CROSS JOIN jobs ON idempotency_key = value)')
       .pluck(),
     lastId: db.prepare(`SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), 0)`).pluck(),
+    freeKey: db.prepare('UPDATE jobs SET idempotency_key = NULL, content = NULL WHERE id = ?'),
     countReplays: db.prepare(`
       INSERT INTO key_replays (job_id, n, last_at) VALUES (:id, :n, :now)
       ON CONFLICT (job_id) DO UPDATE SET n = n + excluded.n, last_at = excluded.last_at`),
