@@ -60,7 +60,8 @@ export interface NewJobRow extends StoredFields {
   readonly delayMs: number | null
   /** `content`, the SHA-256 of the canonical request in hex, shows whether a second request with the key is the same. `replaceDead`: a dead job loses it. */
   readonly idempotency: { readonly key: string; readonly content: string; readonly replaceDead?: true } | null
-  readonly unique: UniqueTerms | null
+  /** `behind`: the job that holds the key, which must end first; left out if it is to hold it at once. */
+  readonly unique: (UniqueTerms & { readonly behind?: number }) | null
   /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null if nobody says. */
   readonly cause: string | null
   /** The span that enqueues it; null if there is none. */
@@ -85,7 +86,7 @@ export interface EnqueuedJob {
   readonly created: boolean
   /**
    * What became of a request with `unique`; left out if there was none, or if its idempotency key was the answer. `stored`: the job holds the
-   * key. `returned`: this is the job that holds it.
+   * key. `returned`: this is the job that holds it, or that waits for it. `blocked`: the job waits until the one that holds the key has ended.
    */
   readonly unique?: (typeof uniqueOutcomes)[number]
   /** False: it was stored by a transaction of yours that has not ended, and exists exactly if that commits. Left out otherwise. */

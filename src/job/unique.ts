@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { didYouMean } from './did-you-mean.ts'
 import { delayMaxMs, keyText, wholeNumber } from './value-schemas.ts'
 
-const conflicts = ['return', 'refuse'] as const
+const conflicts = ['return', 'refuse', 'after'] as const
 
 /** How a job is the only one of its kind, as the library accepts it. */
 export interface Unique {
@@ -13,7 +13,10 @@ export interface Unique {
    * first time (`started`); or for so many ms from when it is stored, whether it has ended or not. A removed job holds none.
    */
   readonly until?: 'started' | 'ended' | number
-  /** What becomes of the request if another job holds the key. `return`, the default: that job is the answer. `refuse`: `UniqueConflictError`. */
+  /**
+   * What becomes of the request if another job holds the key. `return`, the default: that job is the answer. `refuse`: `UniqueConflictError`.
+   * `after`: if that job has begun, the new one waits in `blocked` until it has ended; one at most waits so.
+   */
   readonly onConflict?: (typeof conflicts)[number]
 }
 
@@ -30,7 +33,7 @@ const onConflict = z
   .default('return')
   .meta({
     description:
-      'What becomes of the request if another job holds the key. `return`: that job is the answer. `refuse`: 409 with `unique_conflict`.',
+      'What becomes of the request if another job holds the key. `return`: that job is the answer. `refuse`: 409 with `unique_conflict`. `after`: if that job has begun, the new one waits in `blocked` until it has ended; one at most waits so.',
   })
 const key = keyText.meta({
   description: '1 to 255 printable characters. Of the jobs of one type, only one holds a key at a time.',
@@ -61,7 +64,7 @@ export const uniqueField = {
 }
 
 /** What becomes of a request with `unique`. */
-export const uniqueOutcomes = ['stored', 'returned'] as const
+export const uniqueOutcomes = ['stored', 'returned', 'blocked'] as const
 
 /** A checked `Unique`. */
 export type UniqueTerms = z.output<typeof terms>

@@ -19,6 +19,7 @@ interface GuardText {
 export const guardText = {
   job: {
     attemptsRemain: { holds: 'attempts remain', not: 'last attempt' },
+    isBlocked: { holds: 'unique key held', not: 'no other' },
     runAtLiesAhead: { holds: 'run_at ahead', not: 'now' },
     mayCrashAgain: { holds: 'crash', not: 'no crash' },
     crashed: { holds: 'fourth crash', not: 'no crash' },

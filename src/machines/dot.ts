@@ -8,7 +8,7 @@ const countRoom = '000,000'
 /** A chart with at most this many edges has space to spare. */
 const fewEdges = 10
 /** States with one of these tags are beside the usual path. */
-const asideTags = ['timed', 'stuck']
+const asideTags = ['timed', 'blocked', 'stuck']
 
 /**
  * A chart in Graphviz's language, each edge with its id and with space for its text and its count. From left to right, with the states of
@@ -17,6 +17,8 @@ const asideTags = ['timed', 'stuck']
 export function toDot(chart: Chart): string {
   const way = chart.nodes.filter(isOnTheWay).map(({ id }) => id)
   const ends = chart.nodes.filter(({ tags }) => tags.includes('ended')).map(({ id }) => `"${id}"`)
+  // What waits for another job is above what waits for its time: in a column of its own it would widen the chart.
+  const first = ['blocked', 'timed'].flatMap((tag) => chart.nodes.find(({ tags }) => tags.includes(tag)) ?? [])
   const spacing = chart.edges.length > fewEdges ? 'nodesep=0.14 ranksep=0.2' : 'nodesep=0.35 ranksep=0.45'
   return [
     `digraph "${chart.id}" {`,
@@ -35,6 +37,7 @@ export function toDot(chart: Chart): string {
       return `  "${edge.from}" -> "${edge.to}" [id="${edge.id}" label=<${roomFor(chart, edge)}> ${weight}]`
     }),
     `  { rank=same; ${ends.join('; ')} }`,
+    ...(first.length === 2 ? [`  { rank=same; ${first.map(({ id }) => `"${id}"`).join('; ')} }`] : []),
     '}',
   ].join('\n')
 }

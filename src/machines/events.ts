@@ -36,6 +36,12 @@ export const jobEvents = {
     who: 'a client, over HTTP or by the library',
     next: 'a client enqueues it',
   },
+  unblock: {
+    cause: 'store',
+    what: 'the job that it waited for has ended',
+    who: 'the store, in the commit that ended that job',
+    next: 'the job that holds its unique key ends',
+  },
   due: {
     cause: 'clock',
     what: 'its run_at was reached',

@@ -15,8 +15,9 @@ export function isExclusiveToEnd({ crashes }: Pick<JobFacts, 'crashes'>): boolea
 /** The conditions of the job machine's edges, by name. */
 export const guards = {
   attemptsRemain: ({ context }: { context: JobFacts }) => context.attempt < context.maxAttempts,
+  isBlocked: ({ event }: { event: JobEvent }) => event.type === 'enqueue' && event.blocked,
   runAtLiesAhead: ({ event }: { event: JobEvent }) =>
-    (event.type === 'enqueue' || event.type === 'amend') && event.delayed,
+    (event.type === 'enqueue' || event.type === 'unblock' || event.type === 'amend') && event.delayed,
   mayCrashAgain: ({ context, event }: { context: JobFacts; event: JobEvent }) =>
     event.type === 'expire' && event.crashed && !isExclusiveToEnd(context),
   crashed: ({ event }: { event: JobEvent }) => event.type === 'expire' && event.crashed,

@@ -9,8 +9,10 @@ export interface JobFacts {
 
 /** All events of a job. */
 export type JobEvent =
-  /** Accepted and durable. `delayed` if its `run_at` is in the future. */
-  | { readonly type: 'enqueue'; readonly delayed: boolean }
+  /** Accepted and durable. `delayed` if its `run_at` is in the future; `blocked` if another job must end first. */
+  | { readonly type: 'enqueue'; readonly delayed: boolean; readonly blocked: boolean }
+  /** The job that it waited for has ended. */
+  | { readonly type: 'unblock'; readonly delayed: boolean }
   /** Its `run_at` has come. */
   | { readonly type: 'due' }
   /** Claimed by a dispatcher. */

@@ -9,6 +9,8 @@ const failed = [
   { target: 'dead', actions: 'forgetCrashes' },
 ] as const
 const fellSilent = [{ guard: 'attemptsRemain', target: 'retrying' }, { target: 'dead' }] as const
+/** Where a job goes that nothing but its `run_at` holds back. */
+const released = [{ guard: 'runAtLiesAhead', target: 'scheduled' }, { target: 'queued' }] as const
 /** A crash does not depend on the attempts, which limit what the handler reports. */
 const crashed = [
   { guard: 'mayCrashAgain', target: 'retrying', actions: ['giveAttemptBack', 'countCrash'] },
@@ -26,8 +28,9 @@ const amended = <Later extends string>(later: Later) =>
  * The lifecycle of one job: pure, without timers or I/O. Every state and event name in the system comes from here. `compile.ts` compiles it
  * into the table from which the store's SQL, the schema's checks and the pictures are generated.
  *
- * Tags group states: `waiting` counts against the queue's limit, `ready` may be leased, `timed` waits for its `run_at`, `held` has a
- * lease, `executing` has a handler called or about to be, `ended` has a `finished_at`, `expendable` may be removed by retention.
+ * Tags group states: `waiting` counts against the queue's limit, `blocked` waits for another job, `ready` may be leased, `timed` waits for
+ * its `run_at`, `held` has a lease, `executing` has a handler called or about to be, `ended` has a `finished_at`, `expendable` may be
+ * removed by retention.
  */
 export const jobMachine = setup({
   types: { context: {} as JobFacts, events: {} as JobEvent, input: {} as JobFacts, tags: {} as JobTag },
@@ -46,7 +49,12 @@ export const jobMachine = setup({
   states: {
     new: {
       description: 'not stored; replay begins here',
-      on: { enqueue: [{ guard: 'runAtLiesAhead', target: 'scheduled' }, { target: 'queued' }] },
+      on: { enqueue: [{ guard: 'isBlocked', target: 'blocked' }, ...released] },
+    },
+    blocked: {
+      description: 'waits until the job that holds its unique key has ended',
+      tags: ['waiting', 'blocked'],
+      on: { unblock: released, cancel: 'cancelled', amend: { target: 'blocked', reenter: true } },
     },
     scheduled: {
       description: 'has a run_at in the future',
@@ -104,7 +112,7 @@ export const jobMachine = setup({
   },
 })
 
-export type JobTag = 'waiting' | 'ready' | 'timed' | 'held' | 'executing' | 'ended' | 'expendable'
+export type JobTag = 'waiting' | 'blocked' | 'ready' | 'timed' | 'held' | 'executing' | 'ended' | 'expendable'
 export type GuardName = keyof typeof guards
 export type EventType = JobEvent['type']
 /** The initial node `new` is never stored or counted. */

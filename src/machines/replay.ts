@@ -85,8 +85,8 @@ export function replay(job: ReplayState, row: ReplayEvent, tell: (fault: string)
 
 /** A history does not store the facts of its events, but where they led and to which attempt. No two edges have both in common. */
 function edgeOf(job: ReplayState, row: ReplayEvent): Edge | undefined {
-  const found = [false, true]
-    .map((is) => ({ type: row.event, delayed: is, crashed: is }) as JobEvent)
+  const found = [{}, { delayed: true, crashed: true }, { blocked: true }]
+    .map((facts) => ({ type: row.event, delayed: false, crashed: false, blocked: false, ...facts }) as JobEvent)
     .map((event) => findEdge(job.state, event, job))
     .filter((edge) => edge?.to === row.to)
   return found.find((edge) => countAfter(edge!.attempt, job.attempt) === row.attempt) ?? found[0]

@@ -1,4 +1,4 @@
-import { isDead } from '../machines/edges.ts'
+import { hasTag, isDead } from '../machines/edges.ts'
 import { causeOf } from '../machines/events.ts'
 import type { JobState } from '../machines/job.ts'
 import { stateOf } from './new-jobs.ts'
@@ -20,10 +20,17 @@ export interface AdmissionFacts {
   reserveInQueues(jobs: readonly IncomingJob[]): ReturnType<typeof reserveInQueues>
   /** The stored job that has a key, and the content that belongs to it. */
   keyed(key: string): { readonly job: EnqueuedJob; readonly content: string } | undefined
-  /** The stored job that holds a unique key. */
-  holder(type: string, key: string): Pick<EnqueuedJob, 'id' | 'state'> | undefined
+  /** The stored job that holds a unique key, and the one that waits for it. */
+  holder(type: string, key: string): KeyHolder | undefined
   /** Rising. */
   nextId(): number
+}
+
+/** The `job` that holds a unique key, and the one that waits for it. `hasBegun`: it was claimed, or has run before. */
+export interface KeyHolder {
+  readonly job: Pick<EnqueuedJob, 'id' | 'state'>
+  readonly hasBegun: boolean
+  readonly next: Pick<EnqueuedJob, 'id' | 'state'> | null
 }
 
 /** A new job, and the answers that wait for its state. */
@@ -54,7 +61,9 @@ export class Admission<Job extends IncomingJob> {
   /** Dead jobs whose keys new ones get. */
   readonly replaced: Replaced[] = []
   readonly #byKey = new Map<string, Admitted<Job>>()
+  /** The jobs of these calls that hold unique keys, and those that wait behind others. */
   readonly #holders = new Map<string, Admitted<Job>>()
+  readonly #nexts = new Map<string, Admitted<Job>>()
 
   constructor(calls: readonly (readonly Job[])[], facts: AdmissionFacts) {
     this.#facts = facts
@@ -73,7 +82,7 @@ export class Admission<Job extends IncomingJob> {
   /** `now`: the instant at which the new jobs are stored. */
   setStates(now: number): void {
     for (const { job, answers } of this.newJobs) {
-      const state = stateOf(job, now)
+      const state = stateOf(job, now, job.unique?.behind !== undefined)
       for (const answer of answers) answer.state = state
     }
   }
@@ -88,7 +97,8 @@ export class Admission<Job extends IncomingJob> {
   /** Which jobs of a call are new, or which of them has a key that belongs to other content, or to a job that refuses others. */
   #foresee(jobs: readonly Job[]): { fresh: readonly Job[]; conflict: EnqueueResult | null } {
     const own = new Map<string, string>()
-    const ownHolders = new Set<string>()
+    // Of keys that no job held, or no job waited for, until an earlier item.
+    const ownUsers = new Set<string>()
     const fresh: Job[] = []
     for (const [index, job] of jobs.entries()) {
       const known = this.#contentOf(job, own)
@@ -96,13 +106,14 @@ export class Admission<Job extends IncomingJob> {
         if (known.content === job.idempotency!.content) continue
         return { fresh, conflict: { outcome: 'conflict', index, id: known.id } }
       }
-      const holder = this.#holderOf(job)
-      if (!holder && !(job.unique && ownHolders.has(uniqueName(job)))) {
+      const name = job.unique ? uniqueName(job) : ''
+      const user = this.#userOf(job) ?? (ownUsers.has(name) ? null : undefined)
+      if (user === undefined) {
         fresh.push(job)
         if (job.idempotency) own.set(job.idempotency.key, job.idempotency.content)
-        if (job.unique) ownHolders.add(uniqueName(job))
+        if (job.unique) ownUsers.add(name)
       } else if (job.unique!.onConflict === 'refuse')
-        return { fresh, conflict: { outcome: 'held', index, id: holder?.id ?? null } }
+        return { fresh, conflict: { outcome: 'held', index, id: user?.id ?? null } }
     }
     return { fresh, conflict: null }
   }
@@ -122,9 +133,14 @@ export class Admission<Job extends IncomingJob> {
     return stored && replaceDead && isDead(stored.job.state) ? undefined : stored
   }
 
-  #holderOf(job: Job) {
+  /** The job that answers a request for its unique key; undefined if a new one is to be stored. */
+  #userOf(job: Job): Admitted<Job> | KeyHolder['job'] | undefined {
     if (!job.unique) return
-    return this.#holders.get(uniqueName(job)) ?? this.#facts.holder(job.type, job.unique.key)
+    const name = uniqueName(job)
+    const stored = this.#holders.has(name) ? undefined : this.#facts.holder(job.type, job.unique.key)
+    const holder = this.#holders.get(name) ?? stored?.job
+    if (job.unique.onConflict !== 'after') return holder
+    return this.#nexts.get(name) ?? stored?.next ?? (stored && mustWaitFor(stored) ? undefined : holder)
   }
 
   #findFull(fresh: readonly Job[]): EnqueueResult | undefined {
@@ -141,17 +157,29 @@ export class Admission<Job extends IncomingJob> {
     if (sibling) return answerOf(sibling, { created: false })
     const stored = job.idempotency ? this.#keyed(job.idempotency) : undefined
     if (stored) return stored.job
-    const holder = this.#holderOf(job)
-    if (holder) return answerOf(holder, { created: false, unique: 'returned' })
-    const admitted: Admitted<Job> = { id: this.#facts.nextId(), job, answers: [] }
-    this.newJobs.push(admitted)
+    const user = this.#userOf(job)
+    if (user) return answerOf(user, { created: false, unique: 'returned' })
+    const admitted = this.#admitNew(job)
     if (key !== undefined) this.#byKey.set(key, admitted)
-    if (job.unique) this.#holders.set(uniqueName(job), admitted)
-    const more = job.unique ? ({ created: true, unique: 'stored' } as const) : { created: true }
+    const unique = admitted.job.unique?.behind === undefined ? 'stored' : 'blocked'
+    const more = job.unique ? ({ created: true, unique } as const) : { created: true }
     const dead = job.idempotency?.replaceDead && this.#facts.keyed(job.idempotency.key)?.job
     if (!dead) return answerOf(admitted, more)
     this.replaced.push({ id: dead.id, onlyIn: dead.state, cause: causeOfReplacement(job.cause, admitted.id) })
     return answerOf(admitted, { ...more, replaced: dead.id })
+  }
+
+  #admitNew(job: Job): Admitted<Job> {
+    const id = this.#facts.nextId()
+    const behind = job.unique ? this.#facts.holder(job.type, job.unique.key) : undefined
+    const admitted = {
+      id,
+      job: behind ? { ...job, unique: { ...job.unique!, behind: behind.job.id } } : job,
+      answers: [],
+    }
+    this.newJobs.push(admitted)
+    if (job.unique) (behind ? this.#nexts : this.#holders).set(uniqueName(job), admitted)
+    return admitted
   }
 }
 
@@ -173,4 +201,9 @@ function causeOfReplacement(cause: string | null, by: number): string {
 /** No type has a blank. */
 function uniqueName({ type, unique }: IncomingJob): string {
   return `${type} ${unique!.key}`
+}
+
+/** A job that has ended holds its key for a time, and nothing waits for that. */
+function mustWaitFor({ job, hasBegun }: KeyHolder): boolean {
+  return hasBegun && !hasTag(job.state, 'ended')
 }

@@ -88,6 +88,8 @@ export interface JobFacts {
   readonly lastEnd: HistoryEvent | null
   /** Attempts that ended with a snooze, and when the first of them did. */
   readonly snoozes: { readonly count: number; readonly since: number | null }
+  /** Its unique key, and the other job that holds it, if one does; null if it has none. */
+  readonly uniqueKey: { readonly key: string; readonly holder: Pick<JobRow, 'id' | 'state'> | null } | null
   /** How often its idempotency key was used again, so that this job was the answer, and when last; null if it was not. */
   readonly replays: { readonly count: number; readonly lastAt: number } | null
   /** Null if it is not ready, was set aside, or is a suspect. */

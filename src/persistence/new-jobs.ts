@@ -7,8 +7,12 @@ export function runAtOf({ runAt, delayMs }: Pick<NewJobRow, 'runAt' | 'delayMs'>
   return Math.max(runAt ?? now + (delayMs ?? 0), now)
 }
 
-/** The state in which it is stored at `now`. */
-export function stateOf(job: Pick<NewJobRow, 'runAt' | 'delayMs' | 'maxAttempts'>, now: number): JobState {
+/** The state in which it is stored at `now`; `blocked`: another job must end first. */
+export function stateOf(
+  job: Pick<NewJobRow, 'runAt' | 'delayMs' | 'maxAttempts'>,
+  now: number,
+  blocked: boolean,
+): JobState {
   const facts = { attempt: 0, maxAttempts: job.maxAttempts, crashes: 0 }
-  return findEdge('new', { type: 'enqueue', delayed: runAtOf(job, now) > now }, facts)!.to
+  return findEdge('new', { type: 'enqueue', delayed: runAtOf(job, now) > now, blocked }, facts)!.to
 }

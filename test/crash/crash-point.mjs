@@ -38,7 +38,7 @@ export function foreseeMove(db, events, runs, leaseCheck, crashed) {
       if (!job || (leaseCheck === 'holder' && job.leaseToken !== leaseToken)) continue
       let { state, seq } = job
       for (const type of events) {
-        const edge = findEdge(state, { type, crashed, delayed: job.runAt > Date.now() }, job)
+        const edge = findEdge(state, { type, crashed, blocked: false, delayed: job.runAt > Date.now() }, job)
         if (!edge) break
         seq++
         if (nameOf(edge) === armed) doomed.push({ id, seq })

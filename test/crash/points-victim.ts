@@ -141,7 +141,7 @@ const patches: readonly Patch[] = [
     file: 'persistence/sqlite/write/insert-jobs.js',
     find: 'const firstId = this.#insert(batches, now);',
     replace: `crash.foreseeIntake(fromBatches(batches, counts).flat().filter(({ idempotency }) => idempotency)
-        .map((job) => ({ job, answers: [{ state: stateOf(job, now) }] })));
+        .map((job) => ({ job, answers: [{ state: stateOf(job, now, false) }] })));
       crash.reach('before');
       const firstId = this.#insert(batches, now);`,
   },

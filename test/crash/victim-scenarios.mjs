@@ -32,9 +32,34 @@ async function ended({ enqueue, until, command, far, leaveOrphans }) {
   leaveOrphans()
 }
 
+/** A job that waits for one that runs; returns the ids of both. */
+async function blocked(tools, more = {}) {
+  const unique = { key: `${process.pid}`, onConflict: 'after' }
+  const first = await hung(tools, { unique })
+  const [second] = await tools.enqueue({ ...hold, unique, ...more })
+  return [first, second]
+}
+
 /** By edge, `from event to`. */
 export const scenarios = {
   'new enqueue scheduled': ({ enqueue, far }) => enqueue({ ...quick, delayMs: far }, { ...quick, delayMs: 1 }),
+  'new enqueue blocked': blocked,
+  'blocked unblock queued': async (tools) => {
+    const [first] = await blocked(tools)
+    await tools.command('cancel', first)
+  },
+  'blocked unblock scheduled': async (tools) => {
+    const [first] = await blocked(tools, { delayMs: 1_000 })
+    await tools.command('cancel', first)
+  },
+  'blocked cancel cancelled': async (tools) => {
+    const [, second] = await blocked(tools)
+    await tools.command('cancel', second)
+  },
+  'blocked amend blocked': async (tools) => {
+    const [, second] = await blocked(tools)
+    await tools.amend(second, { priority: 3 })
+  },
   'new enqueue queued': ({ enqueue }) => enqueue(...Array.from({ length: 1_000 }, () => quick)),
   'scheduled due queued': ({ enqueue }) => enqueue({ ...quick, delayMs: 1 }),
   'scheduled cancel cancelled': async ({ enqueue, command, far }) => {

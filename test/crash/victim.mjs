@@ -197,8 +197,8 @@ function parsed(line) {
 
 async function untilAllEnded() {
   for (;;) {
-    const { scheduled, queued, leased, running, retrying } = await system.counts()
-    if (scheduled + queued + leased + running + retrying === 0) return
+    const { blocked, scheduled, queued, leased, running, retrying } = await system.counts()
+    if (blocked + scheduled + queued + leased + running + retrying === 0) return
     await setTimeout(5)
   }
 }

@@ -194,7 +194,7 @@ describe('GET /machine', () => {
       const node = jobMachine.states[name as JobState]!
       expect([description, tags, final]).toEqual([node.description, node.tags, node.type === 'final'])
     }
-    expect(body.states).toHaveLength(8)
+    expect(body.states).toHaveLength(9)
     expect(body.edges).toHaveLength(charts.job.edges.length)
     expect(body.mermaid).toMatch(/^stateDiagram-v2\n/)
   })
@@ -205,7 +205,7 @@ describe('GET /machine', () => {
 
     for (const { name, count } of body.states) expect(textOf(svg, `count-${name}`)).toBe(`${count}`)
     for (const { id, taken } of body.edges) expect(textOf(svg, `taken-${id}`)).toBe(`${taken}`)
-    expect(body.edges[0]).toEqual({
+    expect(body.edges[1]).toEqual({
       id: 'new-enqueue-scheduled',
       from: null,
       event: 'enqueue',

@@ -11,14 +11,14 @@ const tags = `
       stored: { unset: [], isJson: true, read: z.array(z.string()), title: 'Tags' },
     },
     runAt: {`
-const column = `ALTER TABLE jobs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+const column = `PRAGMA legacy_alter_table = OFF;
 
-  DROP INDEX jobs_parked;`
+  ALTER TABLE jobs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';`
 
 test('a field that is described once is checked, stored, kept apart in one call, read, shown and documented', async () => {
   const build = patchedBuild(tempFolder(), [
     { file: 'job/fields.js', text: '    runAt: {', replace: tags },
-    { file: 'persistence/sqlite/migrations/0005.js', text: 'DROP INDEX jobs_parked;', replace: column },
+    { file: 'persistence/sqlite/migrations/0014.js', text: 'PRAGMA legacy_alter_table = OFF;', replace: column },
   ])
   const { url } = await startServer({}, tempFolder(), join(build, 'main.js'))
   const post = async (body: unknown) => {

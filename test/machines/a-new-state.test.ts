@@ -35,15 +35,15 @@ const paused = [
     replace: `${command('pause', 'paused')}${command('resume', 'resumed')}\n    requeue: {`,
   },
   {
-    file: 'persistence/sqlite/migrations/0001.js',
-    text: "state TEXT NOT NULL CHECK ((state = 'scheduled' OR ",
-    replace: "state TEXT NOT NULL CHECK ((state = 'paused' OR state = 'scheduled' OR ",
+    file: 'persistence/sqlite/migrations/0014.js',
+    text: "state TEXT NOT NULL CHECK ((state = 'blocked' OR ",
+    replace: "state TEXT NOT NULL CHECK ((state = 'paused' OR state = 'blocked' OR ",
   },
   {
-    file: 'persistence/sqlite/migrations/0012.js',
-    text: "((OLD.state = 'scheduled' AND",
+    file: 'persistence/sqlite/migrations/0014.js',
+    text: "((OLD.state = 'blocked' AND",
     replace: `((OLD.state = 'queued' AND NEW.state = 'paused') OR
-      (OLD.state = 'paused' AND (NEW.state = 'queued' OR NEW.state = 'cancelled')) OR (OLD.state = 'scheduled' AND`,
+      (OLD.state = 'paused' AND (NEW.state = 'queued' OR NEW.state = 'cancelled')) OR (OLD.state = 'blocked' AND`,
   },
 ]
 

@@ -19,12 +19,12 @@ describe('the chart of the job machine', () => {
     ]
     const taken = Object.keys(jobMachine.states).flatMap((from) =>
       eventTypes.flatMap((type) =>
-        [true, false].flatMap((delayed) =>
+        [{ delayed: true }, { delayed: false }, { delayed: false, blocked: true }].flatMap((told) =>
           facts.flatMap((context) => {
             const before = jobMachine.resolveState({ value: from as never, context })
             if (before.status !== 'active') return []
-            if (!before.can({ type, delayed } as never)) return []
-            const [after] = transition(jobMachine, before, { type, delayed } as never)
+            if (!before.can({ type, ...told } as never)) return []
+            const [after] = transition(jobMachine, before, { type, ...told } as never)
             return [`${from} ${type} ${after.value}`]
           }),
         ),
@@ -38,8 +38,11 @@ describe('the chart of the job machine', () => {
     const guarded = charts.job.edges.filter(({ guard }) => guard).map(({ id, guard }) => `${id}: ${guard}`)
 
     expect(guarded).toEqual([
+      'new-enqueue-blocked: unique key held',
       'new-enqueue-scheduled: run_at ahead',
       'new-enqueue-queued: now',
+      'blocked-unblock-scheduled: run_at ahead',
+      'blocked-unblock-queued: now',
       'scheduled-amend-scheduled: run_at ahead',
       'scheduled-amend-queued: now',
       'queued-amend-scheduled: run_at ahead',

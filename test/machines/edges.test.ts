@@ -29,8 +29,9 @@ describe('the edge table', () => {
     expect(jobTable).toEqual(compileJobMachine())
   })
 
-  test('has the eight states and thirteen events of the lifecycle', () => {
+  test('has the nine states and fourteen events of the lifecycle', () => {
     expect([...jobStates].sort()).toEqual([
+      'blocked',
       'cancelled',
       'dead',
       'leased',
@@ -54,6 +55,7 @@ describe('the edge table', () => {
       'snooze',
       'start',
       'succeed',
+      'unblock',
     ])
   })
 
@@ -116,7 +118,7 @@ describe('the edge table', () => {
   })
 
   test('tags as waiting the states that the limit on waiting jobs counts', () => {
-    expect(statesWithTag('waiting')).toEqual(['scheduled', 'queued', 'retrying'])
+    expect(statesWithTag('waiting')).toEqual(['blocked', 'scheduled', 'queued', 'retrying'])
     expect(statesWithTag('held')).toEqual(['leased', 'running'])
     expect(statesWithTag('ended')).toEqual(['succeeded', 'dead', 'cancelled'])
     expect(statesWithTag('expendable')).toEqual(['succeeded', 'cancelled'])

@@ -6,9 +6,10 @@ describe('the cause of an event', () => {
   test('is named for each of them', () => {
     expect(eventTypes.map((event) => [event, causeOf(event).cause])).toEqual([
       ['enqueue', 'client'],
-      ['due', 'clock'],
+      ['unblock', 'store'],
       ['cancel', 'person'],
       ['amend', 'person'],
+      ['due', 'clock'],
       ['lease', 'dispatcher'],
       ['start', 'dispatcher'],
       ['release', 'dispatcher'],
@@ -32,6 +33,7 @@ describe('the cause of an event', () => {
     ])
 
     expect(Object.fromEntries(buttons)).toEqual({
+      blocked: 'cancel',
       scheduled: 'cancel',
       queued: 'cancel',
       leased: 'cancel',

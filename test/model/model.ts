@@ -96,7 +96,8 @@ export class Model {
     this.rows = new Map((this.#allRows.all() as Row[]).map((row) => [row.id, row]))
     for (const row of this.rows.values()) this.#compareRow(row)
     if (this.rows.size !== this.#jobs.size) throw new Error(`${this.rows.size} rows, ${this.#jobs.size} in the model`)
-    return events.filter(({ event }) => event !== 'due' && event !== 'expire')
+    const byItself = ['due', 'expire', 'unblock']
+    return events.filter(({ event }) => !byItself.includes(event))
   }
 
   #take(event: Transition, now: number, recovering: boolean): void {
@@ -109,7 +110,7 @@ export class Model {
     const delayed = event.to === 'scheduled' || event.to === 'retrying'
     const crashed = event.crashed === 1
     if (crashed && !recovering) throw new Error(`${what}: its process has not ended`)
-    const given = { type: event.event, delayed, crashed } as JobEvent
+    const given = { type: event.event, delayed, crashed, blocked: event.to === 'blocked' } as JobEvent
     const [next] = transition(jobMachine, job.snapshot, given)
     if (next.value !== event.to || (event.from ?? 'new') !== from || !job.snapshot.can(given)) {
       throw new Error(`${what}: the machine goes from ${from} to ${next.value}`)

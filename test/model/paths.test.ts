@@ -52,6 +52,7 @@ describe('a real store, driven along every shortest path of the machine', () => 
 
           await expectMachine(opened, job, event)
           await opened.store.send('cancel', job.id)
+          await endHolder(opened, job.id)
         }
       })
     }
@@ -77,6 +78,7 @@ const outcome =
 
 /** How to cause each event that is not a command. */
 const drivers: Record<Exclude<EventType, 'enqueue' | 'amend' | Command>, Driver> = {
+  unblock: (opened, { id }) => endHolder(opened, id),
   lease: ({ store }) => store.lease({ limit: 1, wait: false }),
   start: outcome('start'),
   succeed: outcome('succeed'),
@@ -98,7 +100,10 @@ const drivers: Record<Exclude<EventType, 'enqueue' | 'amend' | Command>, Driver>
 }
 
 async function bringAbout(event: JobEvent, opened: OpenedStore, job: JobRow): Promise<void> {
-  if (event.type === 'expire' && event.crashed) await opened.store.recoverOrphans()
+  const { store } = opened
+  if (event.type === 'unblock' && event.delayed && job.state === 'blocked')
+    await store.amend(job.id, JSON.stringify({ delayMs }))
+  if (event.type === 'expire' && event.crashed) await store.recoverOrphans()
   else if (event.type === 'amend')
     await opened.store.amend(
       job.id,
@@ -108,12 +113,28 @@ async function bringAbout(event: JobEvent, opened: OpenedStore, job: JobRow): Pr
   else if (event.type !== 'enqueue') await drivers[event.type](opened, job)
 }
 
+let holders = 0
+
+/** A running job, and what makes another wait for it. */
+async function runHolder(store: OpenedStore['store']) {
+  const unique = { key: `${++holders}`, until: 'ended', onConflict: 'after' } as const
+  await store.enqueue([aJob({ unique, priority: 100, maxAttempts: 1_000 })])
+  await store.lease({ limit: 1, wait: false, start: true })
+  return unique
+}
+
+async function endHolder({ store }: OpenedStore, id: number): Promise<void> {
+  const holder = (await store.jobFacts(id))?.uniqueKey?.holder
+  if (holder) await store.send('cancel', holder.id)
+}
+
 /** A new job, taken along a path; it is the only one that has not ended. */
 async function along(opened: OpenedStore, path: readonly JobEvent[], maxAttempts: number): Promise<JobRow> {
   const { store } = opened
   const [birth, ...rest] = path
-  const delayed = birth?.type === 'enqueue' && birth.delayed
-  const stored = await store.enqueue([aJob({ maxAttempts, delayMs: delayed ? delayMs : null })])
+  const { delayed, blocked } = birth?.type === 'enqueue' ? birth : { delayed: false, blocked: false }
+  const unique = blocked ? await runHolder(store) : null
+  const stored = await store.enqueue([aJob({ maxAttempts, unique, delayMs: delayed ? delayMs : null })])
   if (stored.outcome !== 'stored') throw new Error(stored.outcome)
   const id = stored.jobs[0]!.id
   for (const event of rest) await bringAbout(event, opened, (await store.find(id))!)

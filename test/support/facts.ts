@@ -12,6 +12,7 @@ export const owner: Owner = { pid: 4711, host: 'db1', startedAt: '2030-01-01T08:
 
 /** The usual path of events to each state. */
 const ways: Readonly<Record<JobState, readonly EventType[]>> = {
+  blocked: ['enqueue'],
   scheduled: ['enqueue'],
   queued: ['enqueue'],
   leased: ['enqueue', 'lease'],
@@ -47,7 +48,8 @@ export function someFacts(given: Given = {}): Snapshot {
   const at = now - 12_000
   const maxAttempts = given.job?.maxAttempts ?? 4
   const events = given.events ?? ways[state]
-  const { history, crashes } = walk(events, { maxAttempts, delayed: events[1] === 'due' || state === 'scheduled', at })
+  const delayed = events[1] === 'due' || state === 'scheduled'
+  const { history, crashes } = walk(events, { maxAttempts, delayed, blocked: state === 'blocked', at })
   const lastEvent = given.jobFacts?.lastEvent ?? history.at(-1)!
   const isHeld = state === 'leased' || state === 'running'
   const lease = isHeld
@@ -96,6 +98,7 @@ export function someFacts(given: Given = {}): Snapshot {
         count: history.filter(({ event }) => event === 'snooze').length,
         since: history.find(({ event }) => event === 'snooze')?.at ?? null,
       },
+      uniqueKey: state === 'blocked' ? { key: 'k', holder: { id: 5, state: 'running' } } : null,
       replays: null,
       line: state === 'queued' ? { ahead: none, higher: none, highest: 0, queues: { count: 1, more: false } } : null,
       newestOwner: owner,
@@ -127,14 +130,14 @@ export function someFacts(given: Given = {}): Snapshot {
 
 function walk(
   events: readonly EventType[],
-  given: { maxAttempts: number; delayed: boolean; at: number },
+  given: { maxAttempts: number; delayed: boolean; blocked: boolean; at: number },
 ): { history: HistoryEvent[]; crashes: number } {
   const history: HistoryEvent[] = []
   let from: JobNode = 'new'
   let attempt = 0
   let crashes = 0
   for (const [index, type] of events.entries()) {
-    const event = { type, delayed: given.delayed, crashed: true } as JobEvent
+    const event = { type, delayed: given.delayed, blocked: given.blocked, crashed: true } as JobEvent
     const edge = findEdge(from, event, { attempt, maxAttempts: given.maxAttempts, crashes })
     if (!edge) throw new Error(`${from} takes no ${type}`)
     attempt = countAfter(edge.attempt, attempt)

@@ -33,6 +33,7 @@ const advices: Readonly<Partial<Record<ObstacleCode, (facts: Facts) => string>>>
   draining: () => 'Start a server again when this one has stopped: the job is on disk and waits for it.',
   holder_gone: () =>
     'Start a server on the file: its recovery puts the job back in line at once. The attempt was interrupted, so it may repeat what it has done.',
+  unique_key_held: waitForKey,
   not_due: waitForTime,
   no_handler: findHandler,
   put_aside: () => 'Wait: it is back in line in a moment.',
@@ -58,6 +59,7 @@ const adviceOrder: readonly ObstacleCode[] = [
   'recovering',
   'no_handler',
   'draining',
+  'unique_key_held',
   'not_due',
   'put_aside',
   'suspect_alone',
@@ -97,6 +99,10 @@ function findHandler(facts: Facts): string {
     return `If ${JSON.stringify(meant)} was meant, correct the program that enqueues it; then cancel this job and enqueue it again with that type: the type of a job cannot be changed. Otherwise start a server with a handler for ${type}.`
   }
   return `Start a server with a handler for ${type}; the job then runs by itself. If there will be no such handler, cancel it, and correct the program that enqueues it.`
+}
+
+function waitForKey({ jobFacts: { uniqueKey } }: Facts): string {
+  return `Wait: it runs by itself when job ${uniqueKey!.holder!.id} has ended. If that will not end, its own page says why; cancel that job to let this one run.`
 }
 
 function waitForTime(facts: Facts): string {

@@ -31,6 +31,7 @@ const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: strin
   recovering: { clause: 'the server has recovered', byItself: true },
   holder_gone: { clause: 'the server has recovered', byItself: true },
   put_aside: { clause: 'it is back in line', byItself: true },
+  unique_key_held: { clause: 'the job that holds its unique key has ended', byItself: true },
   behind_others: { clause: 'its turn comes', byItself: true },
   suspect_alone: { clause: 'no other job has to run alone', byItself: true },
   behind_suspects: { clause: 'no other job has to run alone', byItself: true },

@@ -99,7 +99,11 @@ export function explain(snapshot: Snapshot): Explanation {
 /** `told`: obstacles that the summary names. */
 function toNext(event: EventType, facts: Facts, told: readonly Obstacle[]): NextEvent {
   const { job } = facts.jobFacts
-  const edge = findEdge(job.state, { type: event, crashed: true, delayed: job.runAt > facts.now } as JobEvent, job)!
+  const edge = findEdge(
+    job.state,
+    { type: event, crashed: true, blocked: false, delayed: job.runAt > facts.now } as JobEvent,
+    job,
+  )!
   const obstacles = obstaclesTo(event, facts)
   const possible = isPossible(obstacles)
   const verdict = sayPossible(possible, obstacles, told)

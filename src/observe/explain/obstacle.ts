@@ -2,6 +2,8 @@
 export type ObstacleCode =
   /** Its row, its payload or its history cannot be read. */
   | 'unreadable'
+  /** Another job holds its unique key. */
+  | 'unique_key_held'
   /** Its `run_at` is in the future. */
   | 'not_due'
   /** Other jobs of its queue are leased first. */

@@ -1,4 +1,4 @@
-import { hasTag } from '../../machines/edges.ts'
+import { edgesOn, hasTag } from '../../machines/edges.ts'
 import { isCommand, waysOn } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
 import type { Counted, PlaceInLine } from '../../persistence/store.ts'
@@ -14,12 +14,14 @@ const typesMax = 10
 
 /** What prevents an event of a job now; empty if it can happen. Only for events that the machine allows in the state of the job. */
 export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
-  if (isCommand(event)) return [...draining(facts), ...uncommitted(facts)]
+  if (isCommand(event)) return [...keyHeld(event, facts), ...draining(facts), ...uncommitted(facts)]
   switch (event) {
     case 'enqueue':
       return []
     case 'amend':
       return [...draining(facts), ...uncommitted(facts)]
+    case 'unblock':
+      return [...keyHeld(event, facts), ...uncommitted(facts)]
     case 'due':
       return [...notDue(facts), ...uncommitted(facts)]
     case 'lease':
@@ -41,11 +43,21 @@ export function obstaclesToRun(facts: Facts): Obstacle[] {
   const { state } = facts.jobFacts.job
   if (hasTag(state, 'timed'))
     return [...unreadable(facts), ...notDue(facts), ...unhandled(facts), ...notStarting(facts)]
+  if (hasTag(state, 'blocked')) return [...unreadable(facts), ...obstaclesTo('unblock', facts)]
   if (hasTag(state, 'ready')) return obstaclesTo('lease', facts)
   if (hasTag(state, 'executing')) return executing(facts)
   if (hasTag(state, 'held')) return obstaclesTo('start', facts)
   if (hasTag(state, 'ended')) return [...unreadable(facts), { code: 'ended', message: 'it has ended', until: null }]
   return [{ code: 'needs_event', message: `it stays ${state} until ${waysOn(state)}`, until: null }]
+}
+
+/** Another job holds its unique key, which it needs for what the event leads to. */
+function keyHeld(event: EventType, { jobFacts: { job, uniqueKey } }: Facts): Obstacle[] {
+  const needsKey = edgesOn(event).some(({ from, to }) => from === job.state && !hasTag(to, 'ended'))
+  if (!needsKey || !uniqueKey?.holder) return []
+  const { key, holder } = uniqueKey
+  const message = `job ${holder.id}, which is ${holder.state}, holds its unique key ${JSON.stringify(key)}`
+  return [{ code: 'unique_key_held', message, until: null }]
 }
 
 /** The file is damaged, or somebody has written into it. */

@@ -13,8 +13,8 @@ import { firstEventOf } from './event-order.ts'
 import { pickFunction } from './pick.ts'
 import { beginEpochFunction, timelineSql } from './server-change.ts'
 import { addCounts, assertEvents, inPlpgsql, moveSql, takeFunction } from './take.ts'
-import { transactionFunctions } from './transaction/functions.ts'
-import { uniqueKeysSql } from './unique-keys.ts'
+import { checkFunction, transactionFunctions } from './transaction/functions.ts'
+import { isBehind, uniqueKeysSql } from './unique-keys.ts'
 
 /** A function as the server keeps it: its name has the hash of its text, so that nodes of several versions find each their own. */
 interface ServerFunction {
@@ -94,6 +94,7 @@ export const traceSql = `(SELECT jsonb_build_object('traceparent', traceparent, 
       FROM job_traces WHERE job_id = jobs.id)`
 
 const take = hashed('take', takeFunction)
+const check = hashed('check', (name) => checkFunction(name, take.name))
 const pick = hashed('pick', pickFunction)
 const report = hashed('report', reportFunction)
 const amend = hashed('amend', (name) => amendFunction(name, take.name))
@@ -101,7 +102,7 @@ const step = hashed('step', stepFunction)
 const retain = hashed('retain', retainFunction)
 const beginEpoch = hashed('begin_epoch', beginEpochFunction)
 export const inTransaction = transactionFunctions({
-  insert: insertSql(),
+  insert: insertSql(check.name),
   parameters: newJobParameters,
   take: take.name,
   hashed,
@@ -110,6 +111,7 @@ export const inTransaction = transactionFunctions({
 /** In the order in which they must be made. */
 export const serverFunctions: readonly ServerFunction[] = [
   take,
+  check,
   pick,
   report,
   amend,
@@ -134,10 +136,10 @@ function claimSql(): string {
     `RETURN QUERY ${inPlpgsql(moveSql(events, answer, handed))};
             GET DIAGNOSTICS _count = ROW_COUNT;
             _n := _n + ${events.length} * cardinality(_ids);
-            ${freesKeys(events) ? uniqueKeysSql.free : ''}`
+            ${freesKeys(events) ? uniqueKeysSql.free(take.name) : ''}`
   return `DECLARE
           _ids bigint[] := _picked[_taken + 1:_taken + _limits[_r]]; _tokens integer[]; _delays bigint[]; _errors text[]; _row_errors text[]; _causes text[];
-          _cause text; _only_in text; _moved bigint[] := _ids; _count integer;
+          _cause text; _only_in text; _moved bigint[] := _ids; _next bigint[]; _count integer;
         BEGIN
           IF _starts[_r] THEN ${lease(claim)}
           ELSE ${lease(['lease'])}
@@ -146,18 +148,22 @@ function claimSql(): string {
         END;`
 }
 
-/** New jobs, in one statement with their payloads, events and counts, and then the unique keys and the traces that some have. */
-function insertSql(): string {
+/**
+ * New jobs, in one statement with their payloads, events and counts, and then the unique keys and the traces that some have.
+ * `check`: the function that looks at the end of the transaction whether those for which new jobs wait still hold their keys; null: it is looked
+ * at once.
+ */
+function insertSql(check: string | null): string {
   const names = storedNames.map(snakeCase)
   const next = after('enqueue', { ...stored, run_at: 'item.starts_at' }, '0')
   const sentOnce = newJobParameters.map(([name]) => `_${name}`).filter((name) => name !== '_ids')
   return inPlpgsql(`${sentOnce.map((name) => `IF cardinality(${name}) < cardinality(_ids) THEN ${name} := array_fill(${name}[1], ARRAY[cardinality(_ids)]); END IF;`).join('\n    ')}
     WITH given AS (
-      SELECT *, greatest(coalesce(run_at, _now + coalesce(delay_ms, 0)), _now) AS starts_at
-      FROM unnest(_ids, _payloads, _keys, _contents, _run_ats, _delays, _max_attempts, _causes, ${names.map((name) => `_${name}`).join(', ')})
-        WITH ORDINALITY AS item (id, payload, idempotency_key, content, run_at, delay_ms, max_attempts, cause, ${names.join(', ')}, n)
+      SELECT *, greatest(coalesce(run_at, _now + coalesce(delay_ms, 0)), _now) AS starts_at, terms IS NOT NULL AND ${isBehind} AS blocked
+      FROM unnest(_ids, _payloads, _keys, _contents, _run_ats, _delays, _max_attempts, _causes, _uniques, ${names.map((name) => `_${name}`).join(', ')})
+        WITH ORDINALITY AS item (id, payload, idempotency_key, content, run_at, delay_ms, max_attempts, cause, terms, ${names.join(', ')}, n)
     ), item AS MATERIALIZED (
-      SELECT *, ${next.state} AS state FROM given AS item
+      SELECT *, ${next.state.replaceAll(':blocked', 'item.blocked')} AS state FROM given AS item
     ), stored AS (
       INSERT INTO jobs (id, state, seq, attempt, max_attempts, run_at, created_at, idempotency_key, content, ${names.join(', ')})
       SELECT id, state, 1, 0, max_attempts, starts_at, _now, idempotency_key, content, ${names.join(', ')} FROM item
@@ -168,7 +174,7 @@ function insertSql(): string {
       SELECT _first_event + _n + n, id, 1, 'enqueue', NULL, state, 0, _now, cause FROM item
     )
     ${addCounts("SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state, count(*) AS n FROM item GROUP BY state")};
-    ${uniqueKeysSql.insert};
+    ${uniqueKeysSql.insert(check)};
     IF _traceparents IS NOT NULL THEN
       INSERT INTO job_traces (job_id, traceparent, tracestate)
       SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)
@@ -190,7 +196,7 @@ DECLARE
   _now bigint := instant(_given);
   _first_event bigint := ${firstEventOf('pg_current_xact_id()::text::bigint')};
   _n integer := 0; _from integer := 1; _until integer; _got bigint[]; _moved jsonb := '[]'; _picked bigint[]; _taken integer := 0;
-  _aside jsonb; _met boolean := false; _traced boolean;
+  _aside jsonb; _met boolean := false; _traced boolean; _missing integer;
 BEGIN
   IF _timeline IS NOT NULL THEN
     IF _timeline <> ${timelineSql} THEN RAISE EXCEPTION 'jobmachine: the server may have gone back' USING ERRCODE = 'JM003'; END IF;
@@ -202,7 +208,7 @@ BEGIN
     WHERE id = ANY (_replaced) AND ${stateHasTag('ended')} AND NOT ${stateHasTag('expendable')};
   END IF;
   IF _ids IS NOT NULL THEN
-    ${insertSql()};
+    ${insertSql(null)};
     _n := cardinality(_ids);
   END IF;
   IF _replayed IS NOT NULL THEN

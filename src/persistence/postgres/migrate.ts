@@ -11,6 +11,7 @@ import { sql as version6 } from './migrations/0006.ts'
 import { sql as version7 } from './migrations/0007.ts'
 import { sql as version8 } from './migrations/0008.ts'
 import { sql as version9 } from './migrations/0009.ts'
+import { sql as version10 } from './migrations/0010.ts'
 import { assertRights, isOfRights, toRightsError } from './rights.ts'
 
 /**
@@ -27,6 +28,7 @@ export const migrations: readonly string[] = [
   version7,
   version8,
   version9,
+  version10,
 ]
 
 /** All that any version makes. */

@@ -37,7 +37,7 @@ export function takeFunction(name: string): string {
     ${events.some(takesKeysBack) ? uniqueKeysSql.freeLapsed : ''}
     ${inPlpgsql(moveSql(events, 'SELECT array_agg(id) INTO _moved FROM moved'))};
     _n := _n + ${events.length} * cardinality(_ids);
-    ${events.some(takesKeysBack) ? uniqueKeysSql.takeBack : freesKeys(events) ? uniqueKeysSql.free : ''}`,
+    ${events.some(takesKeysBack) ? uniqueKeysSql.takeBack : freesKeys(events) ? uniqueKeysSql.free(name) : ''}`,
   )
   return `
 CREATE FUNCTION ${name}(_change text, _now bigint, _node bigint, _writer bigint, _first_event bigint, _crashed boolean, _cause text,
@@ -45,6 +45,8 @@ CREATE FUNCTION ${name}(_change text, _now bigint, _node bigint, _writer bigint,
   INOUT _n integer, OUT _moved bigint[])
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+  _next bigint[];
 BEGIN
   CASE _change
   ${branches.join('\n  ')}
@@ -136,7 +138,8 @@ function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
     '(item.lease_token IS NULL OR coalesce(jobs.lease_token, -1) = item.lease_token)',
     "(_only_in IS NULL OR jobs.state || '' = _only_in)",
     ...states,
-    `NOT ${isMovedLater}`,
+    // What the same transaction has stored, in a savepoint, has a higher id of a transaction.
+    events.includes('unblock') ? `(NOT ${isMovedLater} OR ${isOwn})` : `NOT ${isMovedLater}`,
     isUpdatable,
     ...(attempt === stored.attempt ? [] : [`${attempt} BETWEEN 0 AND jobs.max_attempts`]),
     ...(events.some(takesKeysBack) ? [uniqueKeysSql.isFree] : []),
@@ -144,6 +147,9 @@ function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
     ...(events.includes('due') ? ['jobs.run_at + 0 <= _now'] : []),
   ].join(' AND ')
 }
+
+const isOwn = `EXISTS (SELECT 1 FROM job_events
+  WHERE job_id = jobs.id AND job_events.seq = 1 AND job_events.id BETWEEN _first_event AND _first_event + 4095)`
 
 /** The row of one of the events, from the job after all of them. */
 function logSql(events: readonly EventType[], index: number, known: boolean): string {

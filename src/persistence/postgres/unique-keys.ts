@@ -1,9 +1,10 @@
-import type { AdmissionFacts, IncomingJob } from '../admission.ts'
-import { takes } from '../sql/transitions.ts'
-import { isKeyFreed } from '../sql/unique-keys.ts'
-import type { EnqueuedJob } from '../store.ts'
+import type { AdmissionFacts, IncomingJob, KeyHolder } from '../admission.ts'
+import { stateHasTag, takes } from '../sql/transitions.ts'
+import { isKeyAwaited, isKeyExpired, isKeyFreed, wasStarted } from '../sql/unique-keys.ts'
 
 const isNumber = `json_typeof(terms::json -> 'until') = 'number'`
+/** Of a new job: it waits for the holder of its key. */
+export const isBehind = `(terms::json ->> 'behind') IS NOT NULL`
 /** Of one job: whether another holds its key, or will by the same event. */
 const isHeldByOther = (id: string, claimants: string) => `EXISTS (
       SELECT 1 FROM unique_jobs AS own JOIN unique_jobs AS other ON other.type = own.type AND other.unique_key = own.unique_key
@@ -19,43 +20,80 @@ export function uniquesOf(jobs: readonly IncomingJob[]): [type: string, key: str
   return jobs.flatMap(({ type, unique }) => (unique ? [[type, unique.key] as [string, string]] : []))
 }
 
-/** A job that holds one of them. */
-type Holder = Pick<EnqueuedJob, 'id' | 'state'> & { readonly name: string }
-
-/** What `holdersSql` has found. */
-export function holderIn(holders: readonly Holder[]): AdmissionFacts['holder'] {
-  const byName = new Map(holders.map(({ name, ...job }) => [name, job]))
-  return (type, key) => byName.get(`${type} ${key}`)
+/** What `keyUsersSql` has found: jobs that hold one of the keys, or wait for that. */
+export function holderIn(
+  users: readonly (KeyHolder['job'] &
+    Record<'isNext' | 'hasBegun' | 'isLapsed', boolean> & { readonly name: string })[],
+): AdmissionFacts['holder'] {
+  const named = (isNext: boolean) =>
+    new Map(users.flatMap((user) => (user.isNext === isNext ? [[user.name, user]] : [])))
+  const [holders, nexts] = [named(false), named(true)]
+  return (type, key) => {
+    const holder = holders.get(`${type} ${key}`)
+    if (!holder || holder.isLapsed) return
+    const { id, state, hasBegun } = holder
+    const next = nexts.get(`${type} ${key}`)
+    return { job: { id, state }, hasBegun, next: next ? { id: next.id, state: next.state } : null }
+  }
 }
 
-/** The holders of the keys that `uniques` names, an expression of a JSON array of pairs. */
-export function holdersSql(uniques: string, now: string, more = ''): string {
-  return `SELECT unique_jobs.type || ' ' || unique_key AS name, jobs.id, jobs.state${more}
+/** Who holds the keys that `uniques` names, an expression of a JSON array of pairs, and who waits for them. */
+export function keyUsersSql(uniques: string, now: string, more = ''): string {
+  return `SELECT unique_jobs.type || ' ' || unique_key AS name, jobs.id, jobs.state, place = 2 AS "isNext", ${wasStarted} AS "hasBegun",
+      (${isKeyExpired('unique_jobs', now)}) IS TRUE AS "isLapsed"${more}
     FROM json_array_elements(${uniques}) AS asked (pair)
-    JOIN unique_jobs ON unique_jobs.type = pair ->> 0 AND unique_key = pair ->> 1 AND place = 1 JOIN jobs ON jobs.id = job_id
-    WHERE (frees_at <= ${now}) IS NOT TRUE`
+    JOIN unique_jobs ON unique_jobs.type = pair ->> 0 AND unique_key = pair ->> 1 AND place IS NOT NULL JOIN jobs ON jobs.id = job_id`
 }
+
+/**
+ * For a transaction that ends at once: the jobs that new ones wait for still hold their keys, and will until it has ended. If not, it fails as if
+ * the key had been stored meanwhile, and is decided anew.
+ */
+const assertHeldSql = `WITH behind AS (
+        SELECT DISTINCT (terms::json ->> 'behind')::bigint AS id FROM unnest(_uniques) AS item (terms) WHERE ${isBehind}
+      ), held AS (
+        UPDATE unique_jobs SET place = 1 FROM behind, jobs WHERE job_id = behind.id AND place = 1 AND jobs.id = behind.id AND NOT ${stateHasTag('ended')}
+        RETURNING job_id
+      )
+      SELECT count(*) INTO _missing FROM behind WHERE NOT EXISTS (SELECT 1 FROM held WHERE held.job_id = behind.id);
+      IF _missing > 0 THEN RAISE EXCEPTION USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_jobs_place', MESSAGE = 'jobmachine: the unique key is free'; END IF;`
 
 /** What the functions of the server do with unique keys, as PL/pgSQL. */
 export const uniqueKeysSql = {
   /** Of new jobs, after they were stored. What another transaction has stored meanwhile fails the unique index. */
-  insert: `IF _uniques IS NOT NULL THEN
+  insert: (check: string | null) => `IF _uniques IS NOT NULL THEN
       UPDATE unique_jobs SET place = NULL FROM unnest(_type, _uniques) AS item (type, terms)
-      WHERE terms IS NOT NULL AND unique_jobs.type = item.type AND unique_key = terms::json ->> 'key' AND place = 1 AND frees_at <= _now;
-      INSERT INTO unique_jobs (job_id, type, unique_key, until, frees_at, place)
+      WHERE terms IS NOT NULL AND unique_jobs.type = item.type AND unique_key = terms::json ->> 'key' AND ${isKeyExpired('unique_jobs', '_now')};
+      INSERT INTO unique_jobs (job_id, type, unique_key, until, frees_at, place, checked_by)
       SELECT id, type, terms::json ->> 'key', CASE WHEN ${isNumber} THEN 'time' ELSE terms::json ->> 'until' END,
-        CASE WHEN ${isNumber} THEN _now + (terms::json ->> 'until')::bigint END, 1
+        CASE WHEN ${isNumber} THEN _now + (terms::json ->> 'until')::bigint END,
+        CASE WHEN ${isBehind} THEN 2 ELSE 1 END, ${check ? `CASE WHEN ${isBehind} THEN '${check}' END` : 'NULL'}
       FROM unnest(_ids, _type, _uniques) AS item (id, type, terms) WHERE terms IS NOT NULL ORDER BY type, terms::json ->> 'key';
+      ${check ? '' : assertHeldSql}
     END IF`,
-  /** After jobs took an event that may have ended their hold. */
-  free: `IF _moved IS NOT NULL AND EXISTS (SELECT 1 FROM unique_jobs WHERE place IS NOT NULL) THEN
-      UPDATE unique_jobs SET place = NULL FROM jobs
-      WHERE job_id = ANY (_moved) AND jobs.id = job_id AND place IS NOT NULL AND ${isKeyFreed};
+  /**
+   * After jobs took an event that may have ended their hold: frees the keys, and lets go on who waited for that. It locks the rows first, so
+   * that it sees whoever has begun to wait until then: see `checkFunction`.
+   */
+  free: (take: string) => `IF _moved IS NOT NULL AND EXISTS (SELECT 1 FROM unique_jobs WHERE place IS NOT NULL) THEN
+      PERFORM 1 FROM unique_jobs WHERE job_id = ANY (_moved) AND place IS NOT NULL ORDER BY job_id FOR UPDATE;
+      WITH freed AS (
+        UPDATE unique_jobs SET place = NULL FROM jobs
+        WHERE job_id = ANY (_moved) AND jobs.id = job_id AND place IS NOT NULL AND ((${isKeyFreed}) OR (${isKeyAwaited}))
+        RETURNING unique_jobs.type, unique_key
+      )
+      SELECT array_agg(waiting.job_id ORDER BY waiting.job_id) INTO _next
+      FROM freed JOIN unique_jobs AS waiting ON waiting.type = freed.type AND waiting.unique_key = freed.unique_key AND waiting.place = 2
+      WHERE waiting.job_id <> ALL (_moved);
+      IF _next IS NOT NULL THEN
+        UPDATE unique_jobs SET place = 1 WHERE job_id = ANY (_next) AND place = 2;
+        SELECT taken._n INTO _n FROM ${take}('unblock', _now, NULL, _writer, _first_event, false, NULL, NULL, _next, NULL, NULL, NULL, NULL, NULL, _n) AS taken;
+      END IF;
     END IF;`,
   /** Before and after ended jobs live again: those whose keys others hold stay as they are. */
   freeLapsed: `UPDATE unique_jobs SET place = NULL FROM unique_jobs AS own
       WHERE own.job_id = ANY (_ids) AND unique_jobs.type = own.type AND unique_jobs.unique_key = own.unique_key
-        AND unique_jobs.place = 1 AND unique_jobs.frees_at <= _now;`,
+        AND ${isKeyExpired('unique_jobs', '_now')};`,
   isFree: `NOT (${isHeldByOther('jobs.id', '_ids')})`,
   takeBack: `UPDATE unique_jobs SET place = 1 WHERE job_id = ANY (_moved) AND place IS NULL AND until <> 'time';`,
 }

@@ -37,11 +37,12 @@ export const stored: Columns = {
 }
 
 /**
- * The guards over columns. `:now` is the transaction's instant; `:crashed` is 1 if leases expire because their process is dead, else 0.
+ * The guards over columns. `:now` is the transaction's instant; `:blocked` is 1 for a new job that must wait for another; `:crashed` is 1 if leases expire because their process is dead, else 0.
  * Tests compare them with the machine's guards.
  */
 const guardSql: Record<GuardName, (job: Columns) => string> = {
   attemptsRemain: ({ attempt, max_attempts }) => `${attempt} < ${max_attempts}`,
+  isBlocked: () => ':blocked',
   runAtLiesAhead: ({ run_at }) => `${run_at} > :now`,
   mayCrashAgain: ({ crashes }) => `:crashed AND ${crashes} + 1 < ${crashesMax}`,
   crashed: () => ':crashed',

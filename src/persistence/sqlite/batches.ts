@@ -20,6 +20,8 @@ export interface Batch extends Common {
   readonly keys: string | null
   /** The `unique` of each job, as a JSON array, with null for a job without it; null if none has it. */
   readonly uniques: string | null
+  /** They wait for the holders of their unique keys. */
+  readonly isBlocked: boolean
   /**
    * What each job has in these fields, and then its key and content if any has a key, as a JSON array of arrays; null if that is nothing.
    */
@@ -44,11 +46,12 @@ interface Gathered {
   /** By the index of `mayDiffer`. */
   readonly differs: boolean[]
   readonly keys: string[]
+  readonly isBlocked: boolean
   isUnique: boolean
   isTraced: boolean
 }
 
-/** Combines consecutive jobs that share their cause and the time at which they may run. */
+/** Combines consecutive jobs that share their cause, the time at which they may run, and whether they wait for others. */
 export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   const batches: Gathered[] = []
   const payloads: string[][] = []
@@ -56,7 +59,7 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   for (const job of jobs) {
     if (!batch || !belongsTo(batch, job)) {
       const { payload: _, idempotency: __, unique: ___, trace: ____, ...common } = job
-      batch = begin(common)
+      batch = begin(common, job.unique?.behind !== undefined)
       batches.push(batch)
       payloads.push([])
     }
@@ -66,7 +69,7 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   return batches.map((each, index) => ({ ...packed(each), payloads: JSON.stringify(payloads[index]) }))
 }
 
-function begin(common: Common): Gathered {
+function begin(common: Common, isBlocked: boolean): Gathered {
   const firstValues = mayDiffer.map((name) => common[name])
   return {
     common,
@@ -74,13 +77,15 @@ function begin(common: Common): Gathered {
     jobs: [],
     differs: firstValues.map(() => false),
     keys: [],
+    isBlocked,
     isUnique: false,
     isTraced: false,
   }
 }
 
-function belongsTo({ common }: Gathered, job: Common): boolean {
-  return common.runAt === job.runAt && common.delayMs === job.delayMs && common.cause === job.cause
+function belongsTo({ common, isBlocked }: Gathered, job: WithoutPayload): boolean {
+  const isSame = common.runAt === job.runAt && common.delayMs === job.delayMs && common.cause === job.cause
+  return isSame && isBlocked === (job.unique?.behind !== undefined)
 }
 
 /** The fields of the first job are not read by name for each of the others: a name in a variable costs 10 ns. */
@@ -94,7 +99,7 @@ function add(batch: Gathered, job: WithoutPayload): void {
   if (job.trace) batch.isTraced = true
 }
 
-function packed({ common, jobs, differs, keys, isUnique, isTraced }: Gathered): Omit<Batch, 'payloads'> {
+function packed({ common, jobs, differs, keys, isBlocked, isUnique, isTraced }: Gathered): Omit<Batch, 'payloads'> {
   const differing = mayDiffer.filter((_name, index) => differs[index])
   const isKeyed = keys.length > 0
   const hasRows = differing.length > 0 || isKeyed
@@ -104,6 +109,7 @@ function packed({ common, jobs, differs, keys, isUnique, isTraced }: Gathered): 
     differing,
     keys: isKeyed ? JSON.stringify(keys) : null,
     rows: hasRows ? JSON.stringify(jobs.map((job) => rowOf(job, differing, isKeyed))) : null,
+    isBlocked,
     uniques: isUnique ? JSON.stringify(jobs.map(({ unique }) => unique)) : null,
     traces: isTraced ? JSON.stringify(jobs.map(({ trace }) => trace && [trace.traceparent, trace.tracestate])) : null,
   }
@@ -123,25 +129,27 @@ export function countBatched(batches: readonly Batch[]): number {
 
 /** The jobs of each call again. `counts` has the number of jobs of each call; null means one each. */
 export function fromBatches(batches: readonly Batch[], counts: readonly number[] | null): NewJobRow[][] {
-  const jobs = batches.flatMap(({ count: _, payloads, differing, keys, uniques, rows, traces, ...common }) => {
-    const values = rows === null ? null : (JSON.parse(rows) as unknown[][])
-    const terms = uniques === null ? null : (JSON.parse(uniques) as NewJobRow['unique'][])
-    const contexts = traces === null ? null : (JSON.parse(traces) as TracePair[])
-    return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
-      const row = values?.[index] ?? []
-      const [key, content, replaceDead] =
-        keys === null ? [null] : (row.slice(differing.length) as [string | null, string, true?])
-      const context = contexts?.[index]
-      return {
-        ...common,
-        payload,
-        ...Object.fromEntries(differing.map((name, at) => [name, row[at]])),
-        idempotency: key === null ? null : { key, content: content!, ...(replaceDead && { replaceDead }) },
-        unique: terms?.[index] ?? null,
-        trace: context ? { traceparent: context[0], tracestate: context[1] } : null,
-      }
-    })
-  })
+  const jobs = batches.flatMap(
+    ({ count: _, payloads, differing, keys, uniques, isBlocked: __, rows, traces, ...common }) => {
+      const values = rows === null ? null : (JSON.parse(rows) as unknown[][])
+      const terms = uniques === null ? null : (JSON.parse(uniques) as NewJobRow['unique'][])
+      const contexts = traces === null ? null : (JSON.parse(traces) as TracePair[])
+      return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
+        const row = values?.[index] ?? []
+        const [key, content, replaceDead] =
+          keys === null ? [null] : (row.slice(differing.length) as [string | null, string, true?])
+        const context = contexts?.[index]
+        return {
+          ...common,
+          payload,
+          ...Object.fromEntries(differing.map((name, at) => [name, row[at]])),
+          idempotency: key === null ? null : { key, content: content!, ...(replaceDead && { replaceDead }) },
+          unique: terms?.[index] ?? null,
+          trace: context ? { traceparent: context[0], tracestate: context[1] } : null,
+        }
+      })
+    },
+  )
   if (counts === null) return jobs.map((job) => [job])
   let next = 0
   return counts.map((count) => {

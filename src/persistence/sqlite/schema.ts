@@ -11,6 +11,7 @@ import { sql as version10 } from './migrations/0010.ts'
 import { sql as version11 } from './migrations/0011.ts'
 import { sql as version12 } from './migrations/0012.ts'
 import { sql as version13 } from './migrations/0013.ts'
+import { sql as version14 } from './migrations/0014.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -47,4 +48,5 @@ export const migrations: readonly string[] = [
   version11,
   version12,
   version13,
+  version14,
 ]

@@ -22,7 +22,11 @@ export function testEdges(open: Open): void {
       for (const maxAttempts of from === 'retrying' ? [2, 3] : [1, 2, 3]) {
         const attempt = attemptIn(from)
         const to = findEdge(from, event, { attempt, maxAttempts, crashes: 0 })?.to
-        const name = isCrash(event) ? 'a crash' : event.type === 'amend' && event.delayed ? 'a delay' : event.type
+        const name = isCrash(event)
+          ? 'a crash'
+          : 'delayed' in event && event.delayed
+            ? `${event.type}, with a delay`
+            : event.type
         const behaviour = to ? `becomes ${to} on ${name}` : `ignores ${name}`
         test(`${behaviour}, attempt ${attempt} of ${maxAttempts}`, async () => {
           const job = await bringTo(opened, from, maxAttempts)
@@ -74,6 +78,13 @@ async function sendTo({ store, clock }: Node, job: LeasedJob, event: JobEvent): 
       const dueAt = (await store.find(job.id))!.runAt
       clock.set(Math.max(clock.now(), dueAt))
       return store.sweep()
+    }
+    case 'unblock': {
+      const holder = (await store.jobFacts(job.id))?.uniqueKey?.holder
+      if (!holder) return
+      if (event.delayed) await amend(store, job.id, { delayMs: 1e9 })
+      await store.send('cancel', holder.id)
+      return
     }
     case 'lease':
       await store.lease({ limit: 1, wait: false })

@@ -30,13 +30,19 @@ export type Open = (given?: {
   clock?: ManualClock
 }) => Promise<Node>
 
+let holders = 0
+
 /** A job in `state`; where it has run, its attempts are as far as they can be. */
 export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts: number): Promise<LeasedJob> {
   const { store, clock } = opened
   const delayed = state === 'scheduled'
-  const [id] = ids(
-    await store.enqueue([aJob({ maxAttempts, runAt: delayed ? clock.now() + 1e9 : null, priority: 100 })]),
-  )
+  const runAt = delayed ? clock.now() + 1e9 : null
+  const unique = state === 'blocked' ? ({ key: `${++holders}`, until: 'ended', onConflict: 'after' } as const) : null
+  if (unique) {
+    await store.enqueue([aJob({ unique, priority: 100 })])
+    await store.lease({ limit: 1, wait: false, start: true })
+  }
+  const [id] = ids(await store.enqueue([aJob({ maxAttempts, runAt, unique, priority: 100 })]))
   const unleased = {
     id: id!,
     leaseToken: 0,
@@ -49,7 +55,7 @@ export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts:
     runAt: 0,
     trace: null,
   }
-  if (delayed || state === 'queued') return unleased
+  if (delayed || unique || state === 'queued') return unleased
   const command = commands.find((event) => edgesOn(event).some(({ from, to }) => from === 'queued' && to === state))
   if (command) {
     await store.send(command, id!)
@@ -69,8 +75,8 @@ export function inAnotherOrder(now: number): NewJobRow[] {
   return [aJob({ runAt: now + 20 }), aJob({ priority: -1 }), aJob(), aJob(), aJob({ priority: 100 })]
 }
 
-/** So that a lease takes the job it is meant for. */
-export const queuedLast = [...jobStates.filter((state) => state !== 'queued'), 'queued' as const]
+/** So that a lease takes the job it is meant for. A blocked job comes with another, for which it waits. */
+export const queuedLast = [...jobStates.filter((state) => state !== 'queued' && state !== 'blocked'), 'queued' as const]
 
 export async function settle(store: Store, job: LeasedJob, ...events: LeaseEvent['event'][]): Promise<void> {
   for (const event of events) expect(await store.apply([{ ...leaseOf(job), event }])).toEqual([])

@@ -53,6 +53,7 @@ export function testJobFacts(open: Open): void {
         lastFailure: null,
         lastEnd: null,
         snoozes: { count: 0, since: null },
+        uniqueKey: null,
         replays: null,
         line: placeInLine(0, 1),
         newestOwner: owner,

@@ -232,4 +232,170 @@ export function testUnique(open: Open): void {
       await assertWhole(opened.store)
     })
   })
+
+  describe('a job that is to run after the one that holds its unique key', () => {
+    const after = { onConflict: 'after' } as const
+
+    test.each(['succeed', 'reject', 'fail', 'cancel'] as const)(
+      'waits for the end of that, and goes on with it: %s',
+      async (event) => {
+        const { store } = await open()
+        const first = await enqueueOne(store, {}, { maxAttempts: 1 })
+        const running = await leaseOne(store)
+        const second = await enqueueOne(store, after, { payload: '2' })
+        const waited = await store.find(second.id)
+        const idle = await store.lease({ limit: 9, wait: false })
+
+        if (event === 'cancel') await store.send('cancel', first.id)
+        else await settle(store, running, event)
+
+        expect(second).toMatchObject({ created: true, unique: 'blocked', state: 'blocked' })
+        expect([waited?.state, idle]).toEqual(['blocked', []])
+        expect(await leaseOne(store)).toMatchObject({ id: second.id, payload: '2' })
+        expect(await enqueueOne(store)).toMatchObject({ id: second.id, unique: 'returned' })
+        await assertWhole(store)
+      },
+    )
+
+    test('is the only one that waits, and the one that holds the key answers who does not say so', async () => {
+      const { store } = await open()
+      const first = await enqueueOne(store)
+      await leaseOne(store)
+
+      const second = await enqueueOne(store, after)
+      const third = rows(await store.enqueue([aUnique(after), aUnique(after)]))
+      const fourth = await enqueueOne(store)
+      const refused = await store.enqueue([aUnique({ onConflict: 'refuse' })])
+
+      expect(third.map(({ id, unique }) => [id, unique])).toEqual([
+        [second.id, 'returned'],
+        [second.id, 'returned'],
+      ])
+      expect(fourth).toMatchObject({ id: first.id, unique: 'returned' })
+      expect(refused).toMatchObject({ outcome: 'held', id: first.id })
+      await assertWhole(store)
+    })
+
+    test('is that one itself, as long as it has not begun', async () => {
+      const { store } = await open()
+      const first = await enqueueOne(store, after)
+
+      expect(await enqueueOne(store, after)).toMatchObject({ id: first.id, unique: 'returned' })
+      expect(
+        rows(await store.enqueue([aUnique({ key: 'x', ...after }), aUnique({ key: 'x', ...after })])),
+      ).toMatchObject([{ unique: 'stored' }, { unique: 'returned' }])
+      await assertWhole(store)
+    })
+
+    test('waits as long as that is retried, also after a crash, and then for its own time', async () => {
+      const opened = await open()
+      const { store, clock } = opened
+      const first = await enqueueOne(store, {}, { maxAttempts: 9 })
+      await store.apply([{ ...leaseOf(await leaseOne(store)), event: 'fail', delayMs: 1_000 }])
+      const second = await enqueueOne(store, after, { delayMs: 60_000 })
+      clock.advance(1_000)
+      await store.sweep()
+      await leaseOne(store)
+      const next = await opened.endNode()
+      const again = await leaseOne(next.store)
+
+      expect(again.id).toBe(first.id)
+      expect(await next.store.find(second.id)).toMatchObject({ state: 'blocked' })
+      await settle(next.store, again, 'succeed')
+      const freed = await next.store.find(second.id)
+
+      expect(freed).toMatchObject({ state: 'scheduled', runAt: freed!.createdAt + 60_000 })
+      expect(
+        (await next.store.history(second.id, { after: 0, limit: 9 }))?.map(({ event, cause }) => [event, cause]),
+      ).toEqual([
+        ['enqueue', 'client'],
+        ['unblock', 'store'],
+      ])
+      await assertWhole(next.store)
+    })
+
+    test('can be cancelled, and its key is then the next one’s', async () => {
+      const { store } = await open()
+      const first = await enqueueOne(store)
+      const running = await leaseOne(store)
+      const second = await enqueueOne(store, after)
+
+      expect(await store.send('cancel', second.id)).toMatchObject({ outcome: 'done' })
+      expect(await store.send('requeue', second.id)).toMatchObject({ outcome: 'refused', holder: first.id })
+      const third = await enqueueOne(store, after)
+      await settle(store, running, 'succeed')
+
+      expect(third).toMatchObject({ unique: 'blocked' })
+      expect((await leaseOne(store)).id).toBe(third.id)
+      await assertWhole(store)
+    })
+
+    test('says in its facts which job it waits for', async () => {
+      const { store } = await open()
+      const first = await enqueueOne(store)
+      await leaseOne(store)
+      const second = await enqueueOne(store, after)
+
+      const facts = await store.jobFacts(second.id)
+
+      expect(facts?.uniqueKey).toEqual({ key: 'k', holder: { id: first.id, state: 'running' } })
+      expect((await store.jobFacts(first.id))?.uniqueKey).toEqual({ key: 'k', holder: null })
+    })
+
+    test('goes on when both are cancelled at once, in no case: neither is left', async () => {
+      const { store } = await open()
+      const first = await enqueueOne(store)
+      await leaseOne(store)
+      const second = await enqueueOne(store, after)
+
+      expect(await store.command('cancel', [first.id, second.id])).toEqual([first.id, second.id])
+
+      expect(await enqueueOne(store)).toMatchObject({ unique: 'stored' })
+      await assertWhole(store)
+    })
+
+    test('takes over a key that was to be held for a time when that job ends', async () => {
+      const { store, clock } = await open()
+      await enqueueOne(store, { until: 1_000 })
+      const running = await leaseOne(store)
+      const second = await enqueueOne(store, after)
+      clock.advance(2_000)
+      expect(await enqueueOne(store, after)).toMatchObject({ id: second.id, unique: 'returned' })
+
+      await settle(store, running, 'succeed')
+
+      expect((await leaseOne(store)).id).toBe(second.id)
+      await assertWhole(store)
+    })
+
+    test('counts as waiting', async () => {
+      const { store } = await open({ maxQueueDepth: 1 })
+      await enqueueOne(store)
+      await leaseOne(store)
+      await enqueueOne(store, after)
+
+      expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'full' })
+    })
+
+    test('is never lost and never doubled, however it races with the end of that', async () => {
+      const { store } = await open()
+      const ran: number[] = []
+      for (let round = 0; round < 40; round++) {
+        const key = `${round}`
+        await enqueueOne(store, { key })
+        const running = await leaseOne(store)
+        const [, ...answers] = await Promise.all([
+          store.apply([{ ...leaseOf(running), event: 'succeed' }]),
+          ...Array.from({ length: 3 }, () => enqueueOne(store, { key, ...after })),
+        ])
+        expect(answers.filter(({ created }) => created)).toHaveLength(1)
+        const left = await store.lease({ limit: 9, wait: false, start: true })
+        expect(left.map(({ id }) => id)).toEqual([answers.find(({ created }) => created)!.id])
+        ran.push(...left.map(({ id }) => id))
+        await store.apply(left.map((job) => ({ ...leaseOf(job), event: 'succeed' as const })))
+      }
+      expect(ran).toHaveLength(40)
+      await assertWhole(store)
+    })
+  })
 }

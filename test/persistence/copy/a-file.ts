@@ -16,7 +16,7 @@ export async function fill(opened: OpenedStore, timesEach = 2): Promise<void> {
   const { store, clock } = opened
   for (let time = 0; time < timesEach; time++) {
     // None that waits is leased in place of the one that is meant.
-    for (const state of queuedLast) await bringTo(opened, state, 3)
+    for (const state of ['blocked' as const, ...queuedLast]) await bringTo(opened, state, 3)
     await store.enqueue([keyed(`key-${time}`), aJob(), aJob({ cause: '{"cause":"http","actor":"Zoë"}', trace })])
     await store.enqueue([keyed(`key-${time}`)])
     const jobs = await store.lease({ limit: 4, wait: false, start: true })

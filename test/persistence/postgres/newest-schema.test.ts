@@ -21,5 +21,6 @@ test('no version ever changes', () => {
     'bffa1d75fc85e4d7',
     'fb10de78e255d072',
     'f3211ec94ffd970b',
+    '9d5fc785ea435dcd',
   ])
 })

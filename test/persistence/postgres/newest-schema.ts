@@ -39,12 +39,12 @@ export const newestSchema = `
     idempotency_key text COLLATE "C",
     content text COLLATE "C",
     error text,
-    CONSTRAINT jobs_state CHECK (${stateIsOneOf(jobStates)}),
+    CONSTRAINT jobs_state CHECK ((state = 'scheduled' OR state = 'queued' OR state = 'leased' OR state = 'running' OR state = 'retrying' OR state = 'succeeded' OR state = 'dead' OR state = 'cancelled')),
     CONSTRAINT jobs_seq CHECK (seq >= 1),
     CONSTRAINT jobs_attempt CHECK (attempt >= 0 AND attempt <= max_attempts),
     CONSTRAINT jobs_max_attempts CHECK (max_attempts >= 1),
     CONSTRAINT jobs_crashes CHECK (crashes >= 0),
-    CONSTRAINT jobs_first CHECK (seq > 1 OR ${stateIsOneOf([...new Set(edgesOn('enqueue').map(({ to }) => to))])}),
+    CONSTRAINT jobs_first CHECK (seq > 1 OR (state = 'scheduled' OR state = 'queued')),
     CONSTRAINT jobs_leased CHECK ((lease_token IS NOT NULL) = ${bare(stateHasTag('held'))}),
     CONSTRAINT jobs_node CHECK ((lease_token IS NULL) = (node_id IS NULL)),
     CONSTRAINT jobs_expires CHECK (lease_expires_at IS NULL OR lease_token IS NOT NULL),
@@ -301,9 +301,9 @@ export const newestSchema = `
   DROP TRIGGER jobs_take_edges ON jobs;
   CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, state, seq ON jobs FOR EACH ROW
   WHEN (NOT (NEW.id = OLD.id AND (
-    (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))}))
-    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIs(endsOf(claim))})))))
-  ${refuse('no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each')};
+    (NEW.seq = OLD.seq + 1 AND ((OLD.state = 'scheduled' AND (NEW.state = 'queued' OR NEW.state = 'cancelled' OR NEW.state = 'scheduled')) OR (OLD.state = 'queued' AND (NEW.state = 'cancelled' OR NEW.state = 'scheduled' OR NEW.state = 'queued' OR NEW.state = 'leased')) OR (OLD.state = 'leased' AND (NEW.state = 'cancelled' OR NEW.state = 'running' OR NEW.state = 'queued')) OR (OLD.state = 'running' AND (NEW.state = 'cancelled' OR NEW.state = 'queued' OR NEW.state = 'retrying' OR NEW.state = 'dead' OR NEW.state = 'succeeded' OR NEW.state = 'scheduled')) OR (OLD.state = 'retrying' AND (NEW.state = 'queued' OR NEW.state = 'cancelled' OR NEW.state = 'retrying')) OR (OLD.state = 'dead' AND (NEW.state = 'cancelled' OR NEW.state = 'queued')) OR (OLD.state = 'cancelled' AND (NEW.state = 'queued'))))
+    OR (NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running')))))))
+  EXECUTE FUNCTION refuse('no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
   
 
   -- What a handler returned; most jobs have no result.
@@ -332,4 +332,30 @@ export const newestSchema = `
 
   -- The result of an attempt that completes with a transaction.
   ALTER TABLE completions ADD COLUMN result text;
+  
+
+  -- The state blocked: a job that waits for another.
+  ALTER TABLE jobs DROP CONSTRAINT jobs_state, ADD CONSTRAINT jobs_state CHECK (${stateIsOneOf(jobStates)}) NOT VALID;
+  ALTER TABLE jobs DROP CONSTRAINT jobs_first, ADD CONSTRAINT jobs_first CHECK (seq > 1 OR ${stateIsOneOf([...new Set(edgesOn('enqueue').map(({ to }) => to))])}) NOT VALID;
+  ALTER TABLE jobs VALIDATE CONSTRAINT jobs_state;
+  ALTER TABLE jobs VALIDATE CONSTRAINT jobs_first;
+  DROP TRIGGER jobs_take_edges ON jobs;
+  CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, state, seq ON jobs FOR EACH ROW
+  WHEN (NOT (NEW.id = OLD.id AND (
+    (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))}))
+    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIs(endsOf(claim))})))))
+  ${refuse('no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each')};
+
+  -- place 2: it waits for the holder. checked_by: the function that looks whether there still is one when the transaction that stores it commits.
+  ALTER TABLE unique_jobs ADD COLUMN checked_by text;
+
+  CREATE FUNCTION check_blocked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  BEGIN
+    EXECUTE format('SELECT %I($1)', NEW.checked_by) USING NEW.job_id;
+    RETURN NULL;
+  END
+  $$;
+
+  CREATE CONSTRAINT TRIGGER unique_jobs_are_checked AFTER INSERT ON unique_jobs DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (NEW.checked_by IS NOT NULL) EXECUTE FUNCTION check_blocked();
   `

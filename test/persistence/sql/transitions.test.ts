@@ -24,7 +24,7 @@ const rows: Row[] = (['new', ...jobStates] as JobNode[]).flatMap((state) =>
 )
 
 /** What SQL makes of each of the rows. */
-function ask(columns: readonly string[], crashed = false): unknown[][] {
+function ask(columns: readonly string[], crashed = false, blocked = false): unknown[][] {
   const db = openKept(':memory:')
   whenDone(() => db.close())
   db.exec(
@@ -35,21 +35,25 @@ function ask(columns: readonly string[], crashed = false): unknown[][] {
   )
   for (const row of rows) insert.run(row)
   // A named parameter must be used to be bound.
-  const asked = db.prepare(`SELECT ${columns.join(', ')}, :now FROM jobs ORDER BY rowid`)
-  return asked.raw().all({ now, crashed: Number(crashed) }) as unknown[][]
+  const asked = db.prepare(`SELECT ${columns.join(', ')}, :now + 0 * (:crashed + :blocked) FROM jobs ORDER BY rowid`)
+  return asked.raw().all({ now, crashed: Number(crashed), blocked: Number(blocked) }) as unknown[][]
 }
 
 test.each(eventTypes)(
   '%s in SQL leads where the machine leads, whatever the attempts, the crashes and the instant',
   (type) => {
-    for (const crashed of [false, true]) {
+    for (const [crashed, blocked] of [
+      [false, false],
+      [true, false],
+      [false, true],
+    ] as const) {
       const { state, attempt, crashes } = after(type, stored, '0')
 
-      const found = ask([takes(type), state, attempt, crashes], crashed)
+      const found = ask([takes(type), state, attempt, crashes], crashed, blocked)
 
       const told = found.map(([taken, ...columns]) => (taken === 1 ? columns.slice(0, -1) : null))
       const wanted = rows.map(({ state, runAt, ...facts }) => {
-        const edge = findEdge(state, { type, delayed: runAt > now, crashed } as JobEvent, facts)
+        const edge = findEdge(state, { type, delayed: runAt > now, crashed, blocked } as JobEvent, facts)
         return edge ? [edge.to, countAfter(edge.attempt, facts.attempt), countAfter(edge.crashes, facts.crashes)] : null
       })
       expect(told).toEqual(wanted)

@@ -140,7 +140,13 @@ const newestEvent = '(SELECT id FROM event_runs ORDER BY id DESC LIMIT 1)'
 const now = msOf("'now'")
 const runAtAfter = (instant: string) => `max(${instant}, coalesce(${runAt}, ${instant} + ${delayMs}, ${instant}))`
 const guards: Partial<Record<GuardName, string>> = { runAtLiesAhead: 'run_at > now' }
-const states = edgesOn('enqueue').map(
+// What an INSERT stores never waits for another job.
+const free = edgesOn('enqueue').flatMap(({ conditions, ...edge }) =>
+  conditions.some(({ guard, holds }) => guard === 'isBlocked' && holds)
+    ? []
+    : [{ ...edge, conditions: conditions.filter(({ guard }) => guard !== 'isBlocked') }],
+)
+const states = free.map(
   (edge) => `WHEN ${conditionOf(edge, { state: '' }, (guard: GuardName) => guards[guard]!)} THEN '${edge.to}'`,
 )
 

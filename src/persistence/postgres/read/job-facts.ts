@@ -5,6 +5,7 @@ import { eventColumns, type Selected, toHistoryEvent, traceIdSql } from '../../r
 import { claimOrder, conditionsBefore, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isReady, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
+import { toUniqueKey, uniqueKeySql } from '../../sql/unique-keys.ts'
 import {
   type Counted,
   type HistoryEvent,
@@ -77,6 +78,7 @@ async function find(query: Query, id: number, { node, serves, given }: Asker): P
     lastFailure: await event(lastFailureSql, recent),
     lastEnd: await event(lastEndSql, recent),
     snoozes: (await query<JobFacts['snoozes']>(snoozesSql, recent))[0]!,
+    uniqueKey: toUniqueKey((await query(uniqueKeySql(':id'), { id }))[0]),
     replays: (await query<NonNullable<JobFacts['replays']>>(replaysSql, { id }))[0] ?? null,
     line: isInLine && parked === 0 ? await placeOf(query, job) : null,
     newestOwner: (await query<{ owner: Owner }>(newestOwnerSql))[0]?.owner ?? null,

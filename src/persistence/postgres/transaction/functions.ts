@@ -1,8 +1,9 @@
+import { stateHasTag } from '../../sql/transitions.ts'
 import { planSettings } from '../connection.ts'
 import { firstEventOf } from '../event-order.ts'
 import { channel } from '../node/row.ts'
 import { knownTimelineSql, timelineSql } from '../server-change.ts'
-import { holdersSql } from '../unique-keys.ts'
+import { keyUsersSql } from '../unique-keys.ts'
 
 /** Events that a transaction of a user may write; the ids would allow some more. */
 const eventsMax = 4_000
@@ -49,6 +50,8 @@ const refuseOutside = `IF _transaction IS DISTINCT FROM (_asked ->> 'transaction
 /** The transaction sees what was committed before its first statement, and nothing later. */
 const hasOldSnapshot = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`
 
+const raiseOldSnapshot = `RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'jobmachine: another transaction has used the same key since this one began; roll back, and try again';`
+
 const isOwnJob = `EXISTS (SELECT 1 FROM job_events WHERE job_id = jobs.id AND seq = 1
         AND job_events.id >= _first_event AND job_events.id < _first_event + 4096) AS "isOwn"`
 
@@ -70,7 +73,7 @@ BEGIN
       FROM jobs WHERE idempotency_key = ANY (ARRAY(SELECT json_array_elements_text((_request::json) -> 'keys')))) AS job),
   'holders', (
     SELECT coalesce(json_agg(job), '[]') FROM (
-      ${holdersSql("_request::json -> 'uniques'", "instant((_request::json ->> 'now')::bigint)", `, ${isOwnJob}`)}) AS job));
+      ${keyUsersSql("_request::json -> 'uniques'", "instant((_request::json ->> 'now')::bigint)", `, ${isOwnJob}`)}) AS job));
 END
 $$`
 }
@@ -102,7 +105,7 @@ BEGIN
       GET STACKED DIAGNOSTICS _constraint = CONSTRAINT_NAME;
       IF _constraint <> 'jobs_key' AND _constraint <> 'unique_jobs_place' THEN RAISE; END IF;
       IF ${hasOldSnapshot} THEN
-        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'jobmachine: another transaction has used the same key since this one began; roll back, and try again';
+        ${raiseOldSnapshot}
       END IF;
       RETURN json_build_object('outcome', 'key used');
     END;
@@ -172,6 +175,42 @@ BEGIN
   INSERT INTO job_results (job_id, result)
   SELECT job_id, result FROM completions WHERE job_id = _job AND lease_token = _token AND result IS NOT NULL;
   DELETE FROM completions WHERE job_id = _job AND lease_token = _token;
+END
+$$`
+}
+
+/**
+ * Called when a transaction of a user commits that has stored a job which waits for another: if that does not hold the key any more, the job
+ * goes on. It writes the holder's row, as does whoever ends the holder: so one of the two comes second and sees what the first has done, or, with
+ * an old snapshot, fails.
+ */
+export function checkFunction(name: string, take: string): string {
+  return `
+CREATE FUNCTION ${name}(_job bigint) RETURNS void ${rights} AS $$
+#variable_conflict use_column
+DECLARE
+  _transaction bigint := pg_current_xact_id()::text::bigint;
+  _first_event bigint := ${firstEventOf('_transaction')};
+  _n integer := ${usedEvents};
+  _holder bigint;
+BEGIN
+  LOOP
+    _holder := NULL;
+    UPDATE unique_jobs SET place = 1 FROM unique_jobs AS own
+    WHERE own.job_id = _job AND own.place = 2 AND unique_jobs.type = own.type AND unique_jobs.unique_key = own.unique_key AND unique_jobs.place = 1
+    RETURNING unique_jobs.job_id INTO _holder;
+    IF EXISTS (SELECT 1 FROM jobs WHERE id = _holder AND NOT ${stateHasTag('ended')}) THEN RETURN; END IF;
+    BEGIN
+      UPDATE unique_jobs SET place = NULL WHERE job_id = _holder;
+      UPDATE unique_jobs SET place = 1 WHERE job_id = _job AND place = 2;
+      IF NOT FOUND THEN RETURN; END IF;
+      EXIT;
+    EXCEPTION WHEN unique_violation THEN
+      IF ${hasOldSnapshot} THEN ${raiseOldSnapshot} END IF;
+    END;
+  END LOOP;
+  PERFORM ${take}('unblock', (SELECT created_at FROM jobs WHERE id = _job), NULL, -_transaction, _first_event, false, NULL, NULL,
+    ARRAY[_job], NULL, NULL, NULL, NULL, NULL, _n);
 END
 $$`
 }

@@ -64,7 +64,8 @@ export class Transactions {
       const stored = new Map(
         keyed.map(({ key, content, isOwn: _, ...job }) => [key, { job: { ...job, created: false }, content }]),
       )
-      const holder = holderIn(holders.map(({ isOwn: _, ...holder }) => holder))
+      // One that may begin before the caller commits would not see what is committed with this.
+      const holder = holderIn(holders.map(({ isOwn, ...holder }) => ({ ...holder, hasBegun: !isOwn })))
       const facts = { ...room, keyed: (key: string) => stored.get(key), holder, nextId: () => this.#ids.next() }
       const admission = new Admission([jobs], facts)
       const { newJobs } = admission

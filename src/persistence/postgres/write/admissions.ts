@@ -2,7 +2,7 @@ import { Admission, type AdmissionFacts, type IncomingJob } from '../../admissio
 import type { EnqueuedJob } from '../../store.ts'
 import type { OwnNode } from '../nodes.ts'
 import type { Reads } from '../reads.ts'
-import { holderIn, holdersSql, uniquesOf } from '../unique-keys.ts'
+import { holderIn, keyUsersSql, uniquesOf } from '../unique-keys.ts'
 import { type QueueDepths, unlimited } from './depths.ts'
 import type { JobIds } from './job-ids.ts'
 
@@ -61,7 +61,7 @@ export class Admissions {
 
   async #holders(uniques: ReturnType<typeof uniquesOf>): Promise<Parameters<typeof holderIn>[0]> {
     if (uniques.length === 0) return []
-    return this.#reads.all(keyHoldersSql, { uniques: JSON.stringify(uniques), given: this.#node.now() })
+    return this.#reads.all(keysSql, { uniques: JSON.stringify(uniques), given: this.#node.now() })
   }
 
   async #keyed(keys: readonly string[]): Promise<Map<string, ReturnType<AdmissionFacts['keyed']>>> {
@@ -74,4 +74,4 @@ export class Admissions {
   }
 }
 
-const keyHoldersSql = holdersSql(':uniques::json', 'instant(:given::bigint)')
+const keysSql = keyUsersSql(':uniques::json', 'instant(:given::bigint)')

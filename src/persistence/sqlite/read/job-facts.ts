@@ -6,6 +6,7 @@ import { eventColumns, type Selected, toHistoryEvent, traceIdSql } from '../../r
 import { claimOrder, conditionsBefore, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isReady, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
+import { toUniqueKey, uniqueKeySql } from '../../sql/unique-keys.ts'
 import { type Counted, type HistoryEvent, type JobFacts, jobFactsEventsMax, type PlaceInLine } from '../../store.ts'
 import { unreadableColumns, validJob } from '../../valid-rows.ts'
 import { queuesAfterSql } from '../write/claims.ts'
@@ -56,6 +57,7 @@ export class JobFactsReader {
       lastFailure: (lastFailure && toHistoryEvent(lastFailure)) ?? null,
       lastEnd: (lastEnd && toHistoryEvent(lastEnd)) ?? null,
       snoozes: this.#sql.snoozes.get(recent) as JobFacts['snoozes'],
+      uniqueKey: toUniqueKey(this.#sql.uniqueKey.get(id)),
       replays: (this.#sql.replays.get(id) as JobFacts['replays'] | undefined) ?? null,
       line: hasTag(job.state, 'ready') && parked === 0 ? this.#placeOf(job) : null,
       newestOwner: owner,
@@ -133,6 +135,7 @@ function prepare(db: Database.Database) {
     lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),
     lastEnd: db.prepare(`${recent} SELECT ${eventColumns} ${endings} LIMIT 1`),
     snoozes: db.prepare(`${recent} SELECT count(*) AS count, min(at) AS since ${endings} AND event = 'snooze'`),
+    uniqueKey: db.prepare(uniqueKeySql('?')),
     replays: db.prepare('SELECT n AS count, last_at AS lastAt FROM key_replays WHERE job_id = ?'),
     exclusive: db.prepare(`
       SELECT id, crashes, started_at AS startedAt, timeout_ms AS timeoutMs FROM jobs INDEXED BY jobs_held

@@ -42,7 +42,11 @@ export class JobInserts {
     if (!this.#areKeysNew(batches) || !this.#hasRoom(batches, now))
       return this.#enqueueEach(fromBatches(batches, counts), now)
     const firstId = this.#insert(batches, now)
-    return { firstId, states: batches.map((batch) => stateOf(batch, now)), counts: batches.map(({ count }) => count) }
+    return {
+      firstId,
+      states: batches.map((batch) => stateOf(batch, now, batch.isBlocked)),
+      counts: batches.map(({ count }) => count),
+    }
   }
 
   #areKeysNew(batches: readonly Batch[]): boolean {
@@ -106,7 +110,7 @@ export class JobInserts {
 
   #insertBatch(batch: Batch, now: number): number {
     const { count, payloads, rows, cause, traces } = batch
-    const state = stateOf(batch, now)
+    const state = stateOf(batch, now, batch.isBlocked)
     const event_id = this.#transitions.takeEventIds(count)
     // First: the database refuses a job whose event is not there.
     this.#sql.insertEvents.run({ count, state, now, event_id, cause })

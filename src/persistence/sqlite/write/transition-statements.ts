@@ -4,7 +4,6 @@ import { suspectCrashes } from '../../../machines/guards.ts'
 import type { EventType } from '../../../machines/job.ts'
 import { parkedAs } from '../../sql/conditions.ts'
 import { after, byEdge, type Columns, stored, takes } from '../../sql/transitions.ts'
-import { freesKeys, takesKeysBack } from '../../sql/unique-keys.ts'
 import { markEvery } from '../schema.ts'
 
 /** `holder`: only jobs whose lease is the given one. */
@@ -23,8 +22,6 @@ export interface Statements extends Write {
   /** How many jobs of one range take the change and have the same past as its first; null if each gets its own row anyway. */
   readonly alike: Database.Statement | null
   readonly events: readonly EventType[]
-  /** What becomes of the unique keys of jobs that take the events. */
-  readonly keys: 'free' | 'takeBack' | null
   /** The single edge that each event takes; null if one of them may take several. */
   readonly edges: readonly Edge[] | null
 }
@@ -93,7 +90,6 @@ export function prepareTransitions(
     ...prepareWrite(db, events, leaseCheck, source, hasCause),
     alike: edges && set === 'range' ? prepareAlike(db, events, leaseCheck) : null,
     events,
-    keys: events.some(takesKeysBack) ? 'takeBack' : freesKeys(events) ? 'free' : null,
     edges,
   }
 }

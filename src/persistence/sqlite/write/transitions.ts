@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
 import { claim, hasTag } from '../../../machines/edges.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../../machines/job.ts'
-import { countJobs, type JobRange } from '../../sql/ranges.ts'
+import { countJobs, intoRanges, type JobRange } from '../../sql/ranges.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
+import { freesKeys, takesKeysBack } from '../../sql/unique-keys.ts'
 import { readEpochs } from '../file/epochs.ts'
 import { type JobSet, type LeaseCheck, prepareTransitions, type Statements } from './transition-statements.ts'
 import { UniqueKeys } from './unique-keys.ts'
@@ -55,8 +56,9 @@ export class Transitions {
   #hasSpareIds = false
   /** Lower ids belong to an earlier epoch. */
   readonly #firstEventId: number
-  /** The index of the first event of the last `apply`. */
+  /** The ids of the first event of the last `apply`, and of the first after its own. */
   #lastMoved = 0
+  #lastMovedEnd = 0
   readonly #taken = new Map<string, { from: string; event: string; to: string; n: number }>()
   /** Edges that the last finished transaction took, and whether one of them began or ended a wait for an instant. */
   takenCount = 0
@@ -71,7 +73,7 @@ export class Transitions {
     this.#firstEventId = readEpochs(db).at(-1)?.firstTransition ?? 0
     this.#nextEvent = db.prepare('SELECT id + length FROM event_runs ORDER BY id DESC LIMIT 1').pluck()
     this.#loggedFrom = db
-      .prepare('SELECT first_job_id, length, from_state, to_state, event FROM event_runs WHERE id >= ?')
+      .prepare('SELECT first_job_id, length, from_state, to_state, event FROM event_runs WHERE id >= ? AND id < ?')
       .raw()
     this.#addCount = db.prepare(`
       INSERT INTO edge_counts (from_state, event, to_state, n) VALUES (:from, :event, :to, :n)
@@ -128,6 +130,8 @@ export class Transitions {
     let moved = 0
     for (const group of groupAlike(ranges)) moved += this.#applyTo(group, change, now, leaseCheck, crashed)
     if (moved !== countJobs(ranges)) this.#hasSpareIds = true
+    this.#lastMovedEnd = this.#nextEventId
+    if (moved > 0) this.#changeKeys(change, ranges, now)
     return moved
   }
 
@@ -140,10 +144,7 @@ export class Transitions {
     const { events } = statements
     const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed), events: events.length }
     const values = { lease_token, delay_ms, error, cause, ...always }
-    const moved =
-      set === 'ids' ? this.#takeIds(statements, values, ranges) : this.#takeRanges(statements, values, ranges)
-    if (statements.keys !== null && moved > 0) this.uniqueKeys[statements.keys](ranges)
-    return moved
+    return set === 'ids' ? this.#takeIds(statements, values, ranges) : this.#takeRanges(statements, values, ranges)
   }
 
   #takeIds(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
@@ -182,9 +183,26 @@ export class Transitions {
     return subRanges
   }
 
+  /** What the events mean for the unique keys of the jobs, and for those that wait for that. */
+  #changeKeys(change: Change, ranges: readonly JobRange[], now: number): void {
+    const events = eventsOf(change)
+    if (events.some(takesKeysBack)) this.uniqueKeys.takeBack(ranges)
+    else if (freesKeys(events)) this.#unblock(this.uniqueKeys.free(ranges), now)
+  }
+
+  /** Jobs that waited for others, which have ended, in the same transaction: none can be forgotten. */
+  #unblock(ids: readonly number[], now: number): void {
+    if (ids.length === 0) return
+    const [first, end] = [this.#lastMoved, this.#lastMovedEnd]
+    const moved = this.apply('unblock', intoRanges([...ids].sort((a, b) => a - b).map((id) => ({ id }))), now)
+    assert.equal(moved, ids.length, 'a job that waited for another could not go on')
+    this.#lastMoved = first
+    this.#lastMovedEnd = end
+  }
+
   /** The jobs that the last `apply` moved, and how: a job once for each event. */
   lastMoved(): readonly Moved[] {
-    const logged = this.#loggedFrom.all(this.#lastMoved) as Logged[]
+    const logged = this.#loggedFrom.all(this.#lastMoved, this.#lastMovedEnd) as Logged[]
     return logged.flatMap(([first, length, ...edge]) =>
       Array.from({ length }, (_, index): Moved => [first + index, ...edge]),
     )
@@ -196,7 +214,7 @@ export class Transitions {
     if (moved === 0) return 0
     if (edges) for (const { from, event, to } of edges) this.count(from, event, to, moved!)
     else {
-      const logged = this.#loggedFrom.all(values.event_id ?? this.#lastMoved) as Logged[]
+      const logged = this.#loggedFrom.all(values.event_id ?? this.#lastMoved, this.#nextEventId) as Logged[]
       for (const [, length, from, to, event] of logged) this.count(from, event, to, length)
     }
     // The rows are unchanged since they were logged, so all statements match the same ones.
@@ -222,11 +240,15 @@ export class Transitions {
 
   #statements(change: Change, leaseCheck: LeaseCheck, set: JobSet, hasCause: boolean): Statements {
     const key = `${change} ${leaseCheck} ${set} ${hasCause}`
-    const events = change === 'claim' ? claim : [change]
+    const events = eventsOf(change)
     const statements = this.#prepared.get(key) ?? prepareTransitions(this.#db, events, leaseCheck, set, hasCause)
     this.#prepared.set(key, statements)
     return statements
   }
+}
+
+function eventsOf(change: Change): readonly EventType[] {
+  return change === 'claim' ? claim : [change]
 }
 
 /** For an end of a counted edge; a job that retention removed has none. */

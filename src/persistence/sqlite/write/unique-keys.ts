@@ -1,8 +1,8 @@
 import type Database from 'better-sqlite3'
+import type { KeyHolder } from '../../admission.ts'
 import type { JobRange } from '../../sql/ranges.ts'
 import { takes } from '../../sql/transitions.ts'
-import { isKeyFreed } from '../../sql/unique-keys.ts'
-import type { EnqueuedJob } from '../../store.ts'
+import { isKeyAwaited, isKeyExpired, isKeyFreed, wasStarted } from '../../sql/unique-keys.ts'
 
 /** A job that would take its key back, and who holds that now. */
 interface Claimant {
@@ -26,8 +26,11 @@ export class UniqueKeys {
     this.#areHeld = null
   }
 
-  holder(type: string, key: string, now: number): Pick<EnqueuedJob, 'id' | 'state'> | undefined {
-    return this.#sql.holder.get({ type, key, now }) as Pick<EnqueuedJob, 'id' | 'state'> | undefined
+  holder(type: string, key: string, now: number): KeyHolder | undefined {
+    const [holder, next] = this.#sql.users.all({ type, key, now }) as (KeyHolder['job'] & Record<string, number>)[]
+    if (!holder || holder.isLapsed) return
+    const { id, state, hasBegun } = holder
+    return { job: { id, state }, hasBegun: hasBegun === 1, next: next ? { id: next.id, state: next.state } : null }
   }
 
   /** For new jobs of one type with consecutive ids: a JSON array with the `unique` of each, null for one without. */
@@ -37,10 +40,14 @@ export class UniqueKeys {
     this.#areHeld = true
   }
 
-  /** Call it after an event that may have ended the hold of some of the jobs. */
-  free(ranges: readonly JobRange[]): void {
+  /** Call it after an event that may have ended the hold of some of the jobs; returns the ids of those that waited for that. */
+  free(ranges: readonly JobRange[]): number[] {
     this.#areHeld ??= this.#sql.isHeld.get() !== undefined
-    if (this.#areHeld) this.#sql.free.run({ ranges: JSON.stringify(ranges.map(([first, last]) => [first, last])) })
+    if (!this.#areHeld) return []
+    const freed = this.#sql.free.all({
+      ranges: JSON.stringify(ranges.map(([first, last]) => [first, last])),
+    }) as number[]
+    return freed.length === 0 ? [] : (this.#sql.promote.all({ list: JSON.stringify(freed) }) as number[])
   }
 
   /** Those of ended jobs that cannot take their keys back, for another job holds it, or an earlier one of them will, each with that job. */
@@ -68,34 +75,44 @@ export class UniqueKeys {
 }
 
 function prepare(db: Database.Database) {
-  const isLapsed = 'frees_at <= :now'
+  const lapsed = isKeyExpired('unique_jobs', ':now')
   const inRanges = `json_each(:ranges) AS range CROSS JOIN unique_jobs ON unique_jobs.job_id BETWEEN range.value ->> 0 AND range.value ->> 1
     CROSS JOIN jobs ON jobs.id = unique_jobs.job_id`
   const isNumber = `typeof(value ->> '$.until') = 'integer'`
   return {
     isHeld: db.prepare('SELECT 1 FROM unique_jobs WHERE place IS NOT NULL LIMIT 1'),
     newest: db.prepare('SELECT max(job_id) FROM unique_jobs').pluck(),
-    holder: db.prepare(`
-      SELECT jobs.id, jobs.state FROM unique_jobs JOIN jobs ON jobs.id = job_id
-      WHERE unique_jobs.type = :type AND unique_key = :key AND place = 1 AND (${isLapsed}) IS NOT TRUE`),
+    users: db.prepare(`
+      SELECT jobs.id, jobs.state, ${wasStarted} AS hasBegun, (${lapsed}) IS TRUE AS isLapsed FROM unique_jobs JOIN jobs ON jobs.id = job_id
+      WHERE unique_jobs.type = :type AND unique_key = :key AND place IS NOT NULL ORDER BY place`),
     freeLapsed: db.prepare(`
-      UPDATE unique_jobs SET place = NULL WHERE type = :type AND place = 1 AND ${isLapsed}
+      UPDATE unique_jobs SET place = NULL WHERE type = :type AND ${lapsed}
         AND unique_key IN (SELECT value ->> '$.key' FROM json_each(:uniques))`),
     insert: db.prepare(`
       INSERT INTO unique_jobs (job_id, type, unique_key, until, frees_at, place)
       SELECT :first + key, :type, value ->> '$.key', iif(${isNumber}, 'time', value ->> '$.until'),
-        iif(${isNumber}, :now + (value ->> '$.until'), NULL), 1
+        iif(${isNumber}, :now + (value ->> '$.until'), NULL), iif(value ->> '$.behind' IS NULL, 1, 2)
       FROM json_each(:uniques) WHERE type <> 'null'`),
-    free: db.prepare(`
-      UPDATE unique_jobs SET place = NULL WHERE place IS NOT NULL
-        AND job_id IN (SELECT unique_jobs.job_id FROM ${inRanges} WHERE ${isKeyFreed})`),
+    free: db
+      .prepare(`
+        UPDATE unique_jobs SET place = NULL WHERE place IS NOT NULL
+          AND job_id IN (SELECT unique_jobs.job_id FROM ${inRanges} WHERE (${isKeyFreed}) OR (${isKeyAwaited}))
+        RETURNING job_id`)
+      .pluck(),
+    promote: db
+      .prepare(`
+        UPDATE unique_jobs SET place = 1 WHERE place = 2 AND (type, unique_key) IN (
+          SELECT freed.type, freed.unique_key FROM json_each(:list) AS item CROSS JOIN unique_jobs AS freed ON freed.job_id = item.value)
+        RETURNING job_id`)
+      .pluck(),
     freeLapsedOf: db.prepare(`
-      UPDATE unique_jobs SET place = NULL WHERE place = 1 AND ${isLapsed} AND (type, unique_key) IN (
+      UPDATE unique_jobs SET place = NULL WHERE ${lapsed} AND (type, unique_key) IN (
         SELECT own.type, own.unique_key FROM json_each(:list) AS item CROSS JOIN unique_jobs AS own ON own.job_id = item.value)`),
     claimants: db.prepare(`
       SELECT jobs.id, own.type || ' ' || own.unique_key AS name,
         (SELECT job_id FROM unique_jobs AS other
-         WHERE other.type = own.type AND other.unique_key = own.unique_key AND other.place = 1) AS holder
+         WHERE other.type = own.type AND other.unique_key = own.unique_key AND other.place IS NOT NULL
+         ORDER BY place LIMIT 1) AS holder
       FROM json_each(:list) AS item CROSS JOIN unique_jobs AS own ON own.job_id = item.value CROSS JOIN jobs ON jobs.id = own.job_id
       WHERE own.place IS NULL AND own.until <> 'time' AND ${takes('requeue')} ORDER BY jobs.id`),
     takeBack: db.prepare(`
