@@ -13,7 +13,9 @@ interface Check {
   readonly says: string
 }
 
-const columns = [...fieldsNamed.snake_case.keys(), 'actor', 'reason'].filter((name) => name !== 'unique')
+/** Fields that the view does not have. */
+const notInSql = ['unique', 'replace_dead']
+const columns = [...fieldsNamed.snake_case.keys(), 'actor', 'reason'].filter((name) => !notInSql.includes(name))
 
 /** The sentence with which every other front door refuses a value of that field. */
 function refusalOf(field: keyof typeof fields): string {
