@@ -27,13 +27,6 @@ const newJobsMax = 1_000
 const changedMax = 1_000
 /** Events that one transaction may write, as their ids are made. */
 const eventsMax = 4_000
-/**
- * While a transaction of so many jobs is under way, another waits until it has that many, or for so long, in ms: a call costs as much as a
- * hundred jobs. Measured on two cores: 29 instead of 34 µs of the server's time for a job drained.
- */
-const largeMin = 100
-const worthwhileMin = 250
-const growMaxMs = 5
 /** Between tries of what must be stored while the server takes no writes, in ms. */
 const refusedWaitMs = 500
 /** The same of what alone takes too long, twice as long after each try. */
@@ -79,8 +72,6 @@ export class GroupCommit {
   /** Calls that take too long each by itself, with the pause before their next try; then they go alone. */
   readonly #slow = new Map<Batch, number>()
   #slowAgain: Batch[] = []
-  #growing: NodeJS.Timeout | undefined
-  #hasGrown = false
   #closed = false
 
   constructor(parts: Parts) {
@@ -113,7 +104,6 @@ export class GroupCommit {
   async close(): Promise<void> {
     this.#closed = true
     timers.clearImmediate(this.#pumping)
-    timers.clearTimeout(this.#growing)
     this.#pump()
     const closing = timers.setTimeout(() => {
       for (const writer of this.#parts.writers) void writer.close()
@@ -167,7 +157,7 @@ export class GroupCommit {
 
   #pump(): void {
     this.#pumping = undefined
-    while (this.#idle.length > 0 && !this.#mayGrow) {
+    while (this.#idle.length > 0) {
       const batch = this.#nextBatch()
       if (!batch) return
       const writer = this.#idle.shift()!
@@ -180,21 +170,6 @@ export class GroupCommit {
         })
       this.#running.add(running)
     }
-  }
-
-  /** A large transaction is under way, and what waits is small: more comes meanwhile, but nobody waits long for that. */
-  get #mayGrow(): boolean {
-    if (this.#closed || this.#hasGrown || ![...this.#underWay.keys()].some((batch) => sizeOfAll(batch) >= largeMin))
-      return false
-    const waiting = { enqueues: this.#enqueues, events: this.#events, changes: this.#changes }
-    if (sizeOfAll(waiting) >= worthwhileMin) return false
-    this.#growing ??= timers.setTimeout(() => {
-      this.#growing = undefined
-      this.#hasGrown = true
-      this.#pump()
-      this.#hasGrown = false
-    }, growMaxMs)
-    return true
   }
 
   #nextBatch(): Batch | null {
@@ -407,9 +382,4 @@ function sum<Item>(items: readonly Item[], of: (item: Item) => number): number {
 
 function sizeOf({ changes }: ChangeCall): number {
   return sum(changes, ({ jobs }) => jobs.length)
-}
-
-/** Jobs that calls store or move. */
-function sizeOfAll({ enqueues, events, changes }: Pick<Batch, 'enqueues' | 'events' | 'changes'>): number {
-  return sum(enqueues, ({ jobs }) => jobs.length) + sum(events, (call) => call.events.length) + sum(changes, sizeOf)
 }
