@@ -1,6 +1,7 @@
 import { copyBugs } from './copy-bugs.ts'
 import { engineBugs } from './engine-bugs.ts'
 import type { Mutation } from './mutation.ts'
+import { nodeBugs } from './node-bugs.ts'
 import { resultBugs } from './result-bugs.ts'
 import { storeBugs } from './store-bugs.ts'
 import { transactionBugs } from './transaction-bugs.ts'
@@ -10,6 +11,7 @@ export const mutations: readonly Mutation[] = [
   ...storeBugs,
   ...engineBugs,
   ...copyBugs,
+  ...nodeBugs,
   ...transactionBugs,
   ...resultBugs,
 ]
