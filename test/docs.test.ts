@@ -113,6 +113,23 @@ test('the example of docs/tracing.md makes its spans', async () => {
   ])
 })
 
+test('the example of results in docs/embedding.md gives the result of its handler', async () => {
+  const folder = userProject()
+  const example = blocks(read('docs/embedding.md'), 'js').find((block) => block.includes('enqueueAndWait'))!
+  const [handler, use] = example.split('\n\n') as [string, string]
+  const before = `import { createJobSystem, defineHandler } from 'jobmachine'
+    import { z } from 'zod'
+    const sizeOf = async (image) => ({ width: image.length, height: 5, bytes: 9 })
+    const id = 1`
+  const between = `const system = await createJobSystem({ database: 'data/app.db', handlers: [measure] })
+    await system.start()`
+  const after = `console.log(width, JSON.stringify(again))
+    await system.stop()`
+  writeFileSync(join(folder, 'results.mjs'), [before, handler, between, use, after].join('\n'))
+
+  expect(await printed(folder, 'results.mjs')).toBe('7 {"width":7,"height":5}\n')
+})
+
 test('the example of SQLite in docs/transactions.md stores the job with its order', async () => {
   const folder = userProject()
   const example = blocks(read('docs/transactions.md'), 'js').find((block) => block.includes('new Database'))

@@ -40,6 +40,7 @@ export class ResultWaiters {
   readonly #read: Store['ended']
   readonly #timers: ClockTimers
   readonly #waiters = new Map<number, Set<Waiter>>()
+  readonly #leaving = new AbortListeners()
   /** To be looked at next. */
   readonly #due = new Set<number>()
   /** Goes round those who wait, also those who come meanwhile. */
@@ -63,7 +64,7 @@ export class ResultWaiters {
       if (signal?.aborted) return reject(signal.reason)
       const end = () => {
         if (timeout) this.#timers.clearTimeout(timeout)
-        signal?.removeEventListener('abort', onAbort)
+        if (signal) this.#leaving.delete(signal, onAbort)
         this.#forget(id, waiter)
       }
       const giveUp = (reason: unknown) => {
@@ -83,7 +84,7 @@ export class ResultWaiters {
       }
       const timeout =
         timeoutMs === undefined ? null : this.#timers.setTimeout(() => this.#timedOut(id, waiter), timeoutMs)
-      signal?.addEventListener('abort', onAbort)
+      if (signal) this.#leaving.add(signal, onAbort)
       const others = this.#waiters.get(id)
       if (others) others.add(waiter)
       else this.#waiters.set(id, new Set([waiter]))
@@ -196,5 +197,28 @@ export class ResultWaiters {
     timers.clearImmediate(this.#soon)
     this.#later = undefined
     this.#soon = undefined
+  }
+}
+
+/** One listener for each signal, however many wait with it: Node warns of more than ten. */
+class AbortListeners {
+  readonly #signals = new Map<AbortSignal, { readonly listeners: Set<() => void>; readonly all: () => void }>()
+
+  add(signal: AbortSignal, listener: () => void): void {
+    const known = this.#signals.get(signal)
+    if (known) return void known.listeners.add(listener)
+    const listeners = new Set([listener])
+    const all = () => {
+      for (const each of [...listeners]) each()
+    }
+    this.#signals.set(signal, { listeners, all })
+    signal.addEventListener('abort', all)
+  }
+
+  delete(signal: AbortSignal, listener: () => void): void {
+    const known = this.#signals.get(signal)
+    if (!known?.listeners.delete(listener) || known.listeners.size > 0) return
+    this.#signals.delete(signal)
+    signal.removeEventListener('abort', known.all)
   }
 }

@@ -20,6 +20,8 @@ export function toResult(
   const stored = toStoredPayload(value, maxBytes)
   if (stored && stored.faults.length > 0) throw refused(stored.faults)
   const text = JSON.stringify(stored ? stored.value : value)
+  // A character has three bytes at most, a pair of them four.
+  if (3 * text.length <= maxBytes) return text
   const bytes = Buffer.byteLength(text)
   if (bytes <= maxBytes) return text
   throw refused([

@@ -144,6 +144,25 @@ describeInBrowser('in a browser', () => {
       expect(await page.evaluate('window.isSame')).toBe(true)
     })
 
+    test('shows what its handler returned, once it has, as text and without a reload', async () => {
+      const gate = deferred()
+      const returning = aHandler('returning', () => gate.promise.then(() => ({ text: hostile, of: [1, 2] })))
+      const { url, post, fetch } = await startDashboard({ handlers: [returning] })
+      const { body } = await post('/jobs', { type: 'returning', payload: null })
+      const page = await openPage(`${url}/dashboard/jobs/${body.id}`)
+      await page.evaluate('window.isSame = true')
+      expect(await page.getByRole('heading', { name: 'Result' }).count()).toBe(0)
+
+      gate.resolve()
+      await untilText(page, 'section:has(> h2:text-is("Result")) > pre', /"of": \[/)
+
+      const shown = await textOf(page, 'section:has(> h2:text-is("Result")) > pre')
+      expect(shown).toContain('<script>alert(1)</script>')
+      expect(await page.locator('img[src=x], svg[onload], script:not([src])').count()).toBe(0)
+      expect(await page.evaluate('window.isSame')).toBe(true)
+      expect((await fetch(`/jobs/${body.id}/result`)).body.result).toEqual({ text: hostile, of: [1, 2] })
+    })
+
     test('highlights the path of a job while it fails', async () => {
       const server = await startDashboard()
       const { body } = await server.post('/jobs', { type: 'waiting', payload: 'out of luck', max_retries: 1 })

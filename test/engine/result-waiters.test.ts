@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ResultWaiters } from '../../src/engine/result-waiters.ts'
@@ -131,6 +132,22 @@ describe('whoever waits for a job', () => {
     await sleep(60)
     expect(looks.length).toBe(before)
     await expect(waiters.wait(5, { signal: leaving.signal })).rejects.toThrow('gone home')
+  })
+
+  test('may share its signal with any number of others, and leaves nothing on it', async () => {
+    const { waiters, end } = aHouse()
+    const { signal } = new AbortController()
+    const warned: Error[] = []
+    const onWarning = (warning: Error) => void warned.push(warning)
+    process.on('warning', onWarning)
+    for (let id = 1; id <= 50; id++) end(id)
+
+    await Promise.all(Array.from({ length: 50 }, (_, index) => waiters.wait(index + 1, { signal })))
+
+    await sleep(1)
+    process.off('warning', onWarning)
+    expect(warned).toEqual([])
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   test('shares a look with all others, and each has its own answer', async () => {

@@ -15,24 +15,29 @@ export const resultBugs: readonly Mutation[] = [
     conformance('is not kept of an attempt whose lease was lost'),
     {
       file: 'persistence/sqlite/write/job-results.js',
-      find: '!lost.has(`${id} ${leaseTokens[index]}`)',
-      replace: 'true',
+      find: 'result !== null && !isLost',
+      replace: 'result !== null',
     },
   ),
   bug('a group commit drops the result of a job that it has twice', conformance(ofTheRightLease), {
     file: 'persistence/sqlite/write/job-results.js',
-    find: '!lost.has(`${id} ${leaseTokens[index]}`)',
-    replace: '!refused.some((each) => each.id === id)',
+    find: 'lost.id === id && lost.leaseToken === leaseToken',
+    replace: 'lost.id === id',
   }),
   bug('a result is stored before its success', conformance(kept), {
     file: 'persistence/sqlite/write/writer.js',
     text: 'const refused = [];',
-    replace: 'const refused = [];\n        if (results) this.#results.keep(results, refused);',
+    replace: 'const refused = [];\n        if (results)\n            this.#results.keep(results, sets, refused);',
   }),
-  bug('a group commit drops all results', conformance(kept), {
+  bug('a group commit drops all results if one job has none', conformance(kept), {
     file: 'persistence/sqlite/thread/applied-events.js',
-    find: 'if (kept.length === 0)',
-    replace: 'if (kept.length < events.length)',
+    find: '!events.some(({ result }) => result !== undefined)',
+    replace: '!events.every(({ result }) => result !== undefined)',
+  }),
+  bug('a group commit gives a job the result of the one before', conformance(kept), {
+    file: 'persistence/sqlite/thread/applied-events.js',
+    find: '[result ?? null]',
+    replace: 'result === undefined ? [] : [result]',
   }),
   bug(
     'PostgreSQL stores a result for an attempt whose lease was lost',

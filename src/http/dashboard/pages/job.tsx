@@ -67,10 +67,8 @@ export async function jobPage(
         <LogSection id={id} log={log} />
         <div class="columns">
           <Facts job={job} now={now} />
-          <div>
-            <Json title="Payload" value={job.payload} link={`/jobs/${id}`} />
-            {result}
-          </div>
+          <Json title="Payload" value={job.payload} link={`/jobs/${id}`} />
+          {result}
         </div>
       </>
     ),

@@ -1,5 +1,5 @@
 import type { LeaseEvent } from '../../store.ts'
-import type { AttemptTraces, KeptResults, RefusedEvent } from './protocol.ts'
+import type { AttemptTraces, RefusedEvent } from './protocol.ts'
 
 /** The traces of the attempts that ended; null if none is traced, as usual. */
 export function attemptsOf(events: readonly LeaseEvent[]): AttemptTraces | null {
@@ -7,15 +7,10 @@ export function attemptsOf(events: readonly LeaseEvent[]): AttemptTraces | null 
   return events.flatMap(({ id, traceparent }) => (traceparent === undefined ? [] : [[id, traceparent]]))
 }
 
-/** What their handlers returned; null if none returned anything. */
-export function resultsOf(events: readonly LeaseEvent[]): KeptResults | null {
-  const kept = events.filter(({ result }) => result !== undefined)
-  if (kept.length === 0) return null
-  return {
-    ids: kept.map(({ id }) => id),
-    leaseTokens: kept.map(({ leaseToken }) => leaseToken),
-    texts: kept.map(({ result }) => result!),
-  }
+/** What the handlers of those returned that succeeded; null if none returned anything. */
+export function resultsOf(events: readonly LeaseEvent[]): (string | null)[] | null {
+  if (!events.some(({ result }) => result !== undefined)) return null
+  return events.flatMap(({ event, result }) => (event === 'succeed' ? [result ?? null] : []))
 }
 
 /** Those of the events that were refused. Of two equal ones the first was accepted, if any. */

@@ -25,7 +25,8 @@ export type Request =
       readonly sets: readonly EventSet[]
       readonly attempts?: AttemptTraces | null
       readonly reports?: string | null
-      readonly results?: KeptResults | null
+      /** As JSON text, of each job that succeeds, in the order of the sets; null if none has one. */
+      readonly results?: readonly (string | null)[] | null
     }
   /** `reports`: as `reportsOf` makes them; `size`: how much they count in a transaction. */
   | { readonly op: 'report'; readonly reports: string; readonly size: number }
@@ -50,13 +51,6 @@ export type Request =
 
 /** The `traceparent`s of attempts whose jobs may be tried again. */
 export type AttemptTraces = readonly (readonly [jobId: number, traceparent: string])[]
-
-/** The results of jobs that succeed, as JSON text, each beside its lease. Flat lists are sent fastest. */
-export interface KeptResults {
-  readonly ids: readonly number[]
-  readonly leaseTokens: readonly number[]
-  readonly texts: readonly string[]
-}
 
 export type Operation = Request['op']
 

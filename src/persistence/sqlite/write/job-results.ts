@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { KeptResults, RefusedEvent } from '../thread/protocol.ts'
+import type { EventSet } from '../../sql/ranges.ts'
+import type { RefusedEvent } from '../thread/protocol.ts'
 
 /** What handlers returned. A job without a result costs nothing here. */
 export class JobResults {
@@ -9,11 +10,15 @@ export class JobResults {
     this.#insert = db.prepare('INSERT INTO job_results (job_id, result) VALUES (?, ?)')
   }
 
-  /** Call it after the jobs have succeeded, in the same transaction. `refused`: those of the same leases that have not. */
-  keep({ ids, leaseTokens, texts }: KeptResults, refused: readonly RefusedEvent[]): void {
-    // The same job may be in one call twice, by two leases.
-    const lost = new Set(refused.map(({ id, leaseToken }) => `${id} ${leaseToken}`))
-    for (const [index, id] of ids.entries())
-      if (!lost.has(`${id} ${leaseTokens[index]}`)) this.#insert.run(id, texts[index])
+  /** Call it after the jobs have succeeded, in the same transaction. `results`: of each that was to, in order; `refused`: those that have not. */
+  keep(results: readonly (string | null)[], sets: readonly EventSet[], refused: readonly RefusedEvent[]): void {
+    let next = 0
+    for (const [first, last, leaseToken] of sets.flatMap(({ event, ranges }) => (event === 'succeed' ? ranges : [])))
+      for (let id = first; id <= last; id++) {
+        const result = results[next++]!
+        // The same job may be in one call twice, by two leases.
+        const isLost = refused.some((lost) => lost.id === id && lost.leaseToken === leaseToken)
+        if (result !== null && !isLost) this.#insert.run(id, result)
+      }
   }
 }
