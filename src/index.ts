@@ -61,6 +61,7 @@ export type { JobSystemOptions } from './engine/options.ts'
 export * from './errors.ts'
 export { type Backoff, exponential } from './handlers/backoff.ts'
 export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
+export type { Retention, RetentionRule } from './job/retention.ts'
 export type { Cause, Happened, NextEvent, Obstacle, ObstacleCode, PlaceInLine } from './observe/explain/explain.ts'
 export type { PostgresOptions } from './persistence/postgres-options.ts'
 
@@ -73,6 +74,7 @@ import { checkOptions, type JobSystemOptions } from './engine/options.ts'
 import { createSystem } from './engine/system.ts'
 import type { AnyHandler } from './handlers/define.ts'
 import { Registry } from './handlers/registry.ts'
+import { RetentionRules } from './job/retention.ts'
 import { openPostgresStore } from './persistence/postgres/client.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unsafeFileSystem } from './persistence/sqlite/file/filesystem.ts'
@@ -116,6 +118,7 @@ async function openSystem(options: JobSystemOptions, where: string | null): Prom
     newId: randomUUID,
     log,
     keepLogs: options.keepLogs ?? true,
+    retention: new RetentionRules(opening.settings.retentionMs, options.retention),
     onFatal,
     onStopped: database.release,
     ...(options.inspect ? { inspect: options.inspect } : {}),
@@ -171,6 +174,7 @@ function lockFile({ options, settings, registry, clock, where }: Opening, databa
     openStore: (notify, longestTimeoutMs) =>
       openSqliteStore({
         ...settings,
+        retention: options.retention,
         path,
         types: registry?.types ?? [],
         owner: registry && thisProcess(clock.now()),
@@ -215,6 +219,7 @@ function onPostgres({ options, settings, registry, clock }: Opening): DatabaseOp
     openStore: (notify, longestTimeoutMs) =>
       openPostgresStore({
         ...settings,
+        retention: options.retention,
         ...given,
         types: registry?.types ?? [],
         serves: registry !== null,

@@ -229,12 +229,13 @@ async function open(
   acceptLoss: string | undefined,
   handlers: Awaited<ReturnType<typeof handlersOf>>,
 ): Promise<JobSystem> {
-  const { settings, databasePath, secureDelete, keepLogs, postgres } = config
+  const { settings, databasePath, secureDelete, retention, keepLogs, postgres } = config
   try {
     return await createJobSystem({
       ...settings,
       ...(postgres ? { postgres } : { database: databasePath, secureDelete }),
       keepLogs,
+      ...(retention ? { retention } : {}),
       handlers,
       log,
       ...(acceptLoss === undefined ? {} : { acceptLoss }),

@@ -5,6 +5,7 @@ import { basePathPattern, completeSettings, defaults, ranges, requestDefaults, t
 import { ConfigError } from '../errors.ts'
 import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
 import { secretPattern } from '../handlers/webhook-signature.ts'
+import { type Retention, retentionJson, retentionProblems } from '../job/retention.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
 import { isPostgresAddress, type PostgresOptions, validPostgres } from '../persistence/postgres-options.ts'
 import { tokenProblem } from './token-strength.ts'
@@ -26,6 +27,8 @@ export interface ServerConfig {
   readonly postgres: PostgresOptions | null
   /** Overwrites removed data with zeros. */
   readonly secureDelete: boolean
+  /** What differs from `retentionMs`. */
+  readonly retention: Retention | undefined
   /** Whether the lines that handlers log are kept with their jobs. */
   readonly keepLogs: boolean
   readonly apiToken: string | null
@@ -87,6 +90,12 @@ const variables = {
   RETRY_BASE_MS: setting('retryBaseMs'),
   RETRY_MAX_MS: setting('retryMaxMs'),
   RETENTION_MS: setting('retentionMs'),
+  RETENTION: z
+    .string()
+    .refine((text) => parseJson(text) !== undefined)
+    .transform((text) => parseJson(text) as Retention)
+    .describe(`JSON, such as ${retentionJson}`)
+    .optional(),
   MAX_REQUEST_BYTES: whole(1_024, 1_073_741_824).default(requestDefaults.maxRequestBytes),
   MAX_IN_FLIGHT_REQUESTS: whole(1, 100_000).default(requestDefaults.maxInFlightRequests),
   MAX_QUEUE_DEPTH: setting('maxQueueDepth'),
@@ -165,8 +174,19 @@ function takes(schema: z.ZodType): string {
   return inner ? takes(inner) : 'another value'
 }
 
-function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): string[] {
-  const conflicts: string[] = []
+/** Undefined if it is none. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function conflictsIn({ host, apiToken, settings, databasePath, retention }: ServerConfig): string[] {
+  const conflicts = (retention === undefined ? [] : retentionProblems(retention)).map((problem) =>
+    problem.replace(/^retention/, 'RETENTION'),
+  )
   const pathProblem = databasePathProblem(databasePath)
   if (pathProblem) conflicts.push(`DATABASE_PATH ${pathProblem}`)
   const tokenFlaw = apiToken === null ? undefined : tokenProblem(apiToken)
@@ -207,6 +227,7 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
     databasePath: given.DATABASE_PATH,
     postgres: given.DATABASE_URL === undefined ? null : toPostgres(given.DATABASE_URL, given.DATABASE_SCHEMA),
     secureDelete: given.SECURE_DELETE,
+    retention: given.RETENTION,
     keepLogs: given.KEEP_JOB_LOGS,
     apiToken: given.API_TOKEN ?? null,
     maxRequestBytes: given.MAX_REQUEST_BYTES,

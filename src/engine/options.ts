@@ -3,6 +3,7 @@ import { ConfigError } from '../errors.ts'
 import type { AnyHandler } from '../handlers/define.ts'
 import { defineHandler } from '../handlers/define.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
+import { type Retention, retentionProblems } from '../job/retention.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
 import { type PostgresOptions, postgresProblems } from '../persistence/postgres-options.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -30,6 +31,11 @@ export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = reado
    * them until it is overwritten, or the last process stops cleanly.
    */
   readonly secureDelete?: boolean
+  /**
+   * How long ended jobs are kept, by state, type, age and number: what differs from `retentionMs`, such as `{ dead: { ms: 7776000000 },
+   * types: { mail: { succeeded: { count: 1000 } } } }`. Dead jobs are kept for ever by default.
+   */
+  readonly retention?: Retention
   /** Whether the lines that handlers write to `context.log` are kept with their jobs; true by default. A handler may say otherwise. */
   readonly keepLogs?: boolean
   /** Structured log, such as a pino logger; without it nothing is logged. Errors that it throws or rejects with are ignored. */
@@ -66,6 +72,7 @@ const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, C
     typeof given === 'string' ? [] : [`acceptLoss is ${shown(given)}; it must be the acceptance of a LostJobsError`],
   secureDelete: (given) =>
     typeof given === 'boolean' ? [] : [`secureDelete is ${shown(given)}; it must be true or false`],
+  retention: retentionProblems,
   keepLogs: (given) => (typeof given === 'boolean' ? [] : [`keepLogs is ${shown(given)}; it must be true or false`]),
   // Messages for a missing method are dropped, as is what a method throws.
   log: (log) =>

@@ -12,6 +12,7 @@ import type { AnyHandler } from '../handlers/define.ts'
 import type { JsonSchema, Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
 import type { NewJob } from '../job/fields.ts'
+import type { RetentionRules } from '../job/retention.ts'
 import { type EnqueuedJob, type Job, toJob } from '../job/row.ts'
 import { parseTraceContext } from '../job/trace-context.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
@@ -70,6 +71,7 @@ interface SystemParts {
   readonly newId: () => string
   readonly log: SystemLog
   readonly keepLogs: boolean
+  readonly retention: RetentionRules
   readonly onFatal: (error: Error) => void
   /** Called when everything is closed. */
   readonly onStopped: () => void
@@ -386,7 +388,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 
   /** What this process knows besides the file; null for a producer. */
   #serverFacts({ job, lastEvent }: JobFacts): ServerFacts | null {
-    const { registry, settings, file } = this.#parts
+    const { registry, retention, file } = this.#parts
     if (!registry || !this.#dispatcher) return null
     const known = {
       phase: this.#phase,
@@ -397,7 +399,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       file,
       hasHandler: registry.find(job.type) !== undefined,
       types: registry.types,
-      retentionMs: settings.retentionMs,
+      retentionMs: retention.msOf(job.state, job.type),
       bulk: (lastEvent.bulk !== undefined && this.#bulks.find(lastEvent.bulk)) || null,
     }
     return serverFacts(job.id, known, this.#dispatcher.getSnapshot().context)

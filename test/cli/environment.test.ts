@@ -43,6 +43,7 @@ test('without any settings the defaults apply', () => {
     databasePath: './data/jobs.db',
     postgres: null,
     secureDelete: false,
+    retention: undefined,
     keepLogs: true,
     apiToken: null,
     maxRequestBytes: 8_388_608,
@@ -184,6 +185,7 @@ describe('any other variable', () => {
       WEBHOOK_ALLOW_PRIVATE: 'true',
       SECURE_DELETE: 'true',
       KEEP_JOB_LOGS: 'false',
+      RETENTION: '{"dead":{"ms":5},"types":{"email":{"succeeded":{"count":9}}}}',
       WEBHOOK_SECRET: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
     })
 
@@ -193,6 +195,7 @@ describe('any other variable', () => {
       databasePath: '/var/lib/jobs of mine/ä.db',
       secureDelete: true,
       keepLogs: false,
+      retention: { dead: { ms: 5 }, types: { email: { succeeded: { count: 9 } } } },
       apiToken: token,
       logLevel: 'silent',
       smtp: { host: 'smtp.example', port: 465, user: 'api key', password: 'p w="#"', from: 'jobs@example.com' },
@@ -271,6 +274,16 @@ describe('DATABASE_URL', () => {
     ['a schema alone', { DATABASE_SCHEMA: 'jobs' }, 'DATABASE_SCHEMA is set without DATABASE_URL'],
   ])('refuses %s', (_, env, problem) => {
     expect(problemsOf(env as Record<string, string>)).toEqual([problem])
+  })
+})
+
+describe('RETENTION', () => {
+  test.each([
+    ['what is no JSON', '7d', /^RETENTION is "7d"; it must be JSON, such as \{"dead":\{"ms":7776000000\}/],
+    ['another JSON value', '7', /^RETENTION is 7; it must be an object/],
+    ['a wrong rule', '{"dead":{"ms":-1}}', /^RETENTION\.dead\.ms is -1; it must be a whole number from 0/],
+  ])('refuses %s with the way to write it', (_, value, problem) => {
+    expect(problemsOf({ RETENTION: value })).toEqual([expect.stringMatching(problem)])
   })
 })
 

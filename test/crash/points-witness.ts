@@ -21,7 +21,7 @@ export type Line = { readonly run: number } & (
       readonly attempt: number
       readonly at: number
     }
-  | { readonly what: 'effect'; readonly id: number; readonly outcome: 'ended' | 'threw' }
+  | { readonly what: 'effect'; readonly id: number; readonly outcome: 'ended' | 'rejected' | 'threw' }
   | { readonly what: 'fatal'; readonly message: string }
   | { readonly what: 'refused'; readonly code: string }
   | { readonly what: 'orphaned' }
@@ -174,7 +174,7 @@ class WitnessCheck {
     const jobs = this.#of('acknowledged').flatMap((line) => line.jobs)
     const gone = new Set(jobs.filter(([id]) => !this.#rows.has(id)).map(([id]) => id))
     const ended = new Set([
-      ...this.#of('effect').flatMap(({ id, outcome }) => (outcome === 'ended' ? [id] : [])),
+      ...this.#of('effect').flatMap(({ id, outcome }) => (outcome === 'threw' ? [] : [id])),
       ...this.#of('commanding').map(({ id }) => id),
     ])
     return [

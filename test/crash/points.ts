@@ -17,7 +17,7 @@ import {
 /** For a file on which victims live and die: short delays, and one worker, so that waiting and running jobs are distinct. */
 const settings = { workers: 1, retryBaseMs: 10, retryMaxMs: 50 }
 /** Keeps ended jobs as briefly as possible. */
-const forgetful = { ...settings, retentionMs: 1 }
+const forgetful = { ...settings, retentionMs: 1, retention: { dead: { ms: 1 } } }
 
 /** All places to die, by event: each point on the way of each edge of the machine, and of each removal by retention. */
 export function allCrashes(): Map<string, CrashAt[]> {
@@ -31,7 +31,7 @@ export function allCrashes(): Map<string, CrashAt[]> {
     const isOutcome = hasTag(from, 'executing') && event !== 'expire' && event !== 'cancel'
     add(event, `${from} ${event} ${to}`, isOutcome)
   }
-  for (const state of statesWithTag('expendable')) add(retention, `${state} ${retention}`, false)
+  for (const state of statesWithTag('ended')) add(retention, `${state} ${retention}`, false)
   return crashes
 }
 

@@ -25,9 +25,10 @@ async function leased(tools) {
 
 /** Ended jobs to be removed by the next process, and one more, because the newest event of the file stays. */
 async function ended({ enqueue, until, command, far, leaveOrphans }) {
-  const [done, cancelled] = await enqueue(quick, { ...quick, delayMs: far })
+  const [done, cancelled, dead] = await enqueue(quick, { ...quick, delayMs: far }, { type: 'unmendable' })
   await command('cancel', cancelled)
   await until(done, 'succeeded')
+  await until(dead, 'dead')
   await enqueue({ ...quick, delayMs: far })
   leaveOrphans()
 }
@@ -156,4 +157,5 @@ export const scenarios = {
   },
   'succeeded retention': ended,
   'cancelled retention': ended,
+  'dead retention': ended,
 }

@@ -75,6 +75,9 @@ const handlers = Object.entries(runs).map(([type, act]) =>
       try {
         await act(payload, context)
         outcome = 'ended'
+      } catch (error) {
+        if (error instanceof PermanentError) outcome = 'rejected'
+        throw error
       } finally {
         note('effect', { id, attempt, outcome })
       }

@@ -92,6 +92,14 @@ test.each<[string, unknown, string[]]>([
     { database, handlers: [{ type: 'x', run() {} }] },
     [expect.stringMatching(/^handlers\[0\]: handler "x": payload must be a Standard Schema/)],
   ],
+  [
+    'a wrong rule of retention',
+    { database, retention: { deed: { ms: 1 }, dead: { ms: 'x' } } },
+    [
+      "retention.deed: 'deed' is not a state in which jobs have ended; did you mean dead?",
+      "retention.dead.ms is 'x'; it must be a whole number from 0 to 3155760000000",
+    ],
+  ],
   ['no log', { database, log: true }, ['log is true; it must be a logger such as pino']],
   [
     'what is no function',

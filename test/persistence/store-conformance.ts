@@ -11,6 +11,7 @@ import { testListing } from './conformance/listing.ts'
 import { testOutcomes } from './conformance/outcomes.ts'
 import { testReports } from './conformance/reports.ts'
 import { testResults } from './conformance/results.ts'
+import { testRetention } from './conformance/retention.ts'
 import { testSuspects } from './conformance/suspects.ts'
 import { testTraces } from './conformance/traces.ts'
 import { testUnique } from './conformance/unique.ts'
@@ -30,6 +31,7 @@ export function testStore(name: string, open: Open): void {
     testListing(open)
     testTraces(open)
     testReports(open)
+    testRetention(open)
     testUnique(open)
     testResults(open)
   })

@@ -11,6 +11,7 @@ import {
   UnavailableError,
 } from '../../src/errors.ts'
 import { Registry } from '../../src/handlers/registry.ts'
+import { RetentionRules } from '../../src/job/retention.ts'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import type { MonotonicClock } from '../../src/runtime/clock.ts'
 import type { Ordeal } from '../torture/ordeal.ts'
@@ -263,6 +264,7 @@ class Simulation {
     })
     const system = createSystem({
       keepLogs: true,
+      retention: new RetentionRules(0),
       settings,
       registry: new Registry(
         createHandlers({

@@ -1,4 +1,4 @@
-import { countAfter, findEdge } from '../../src/machines/edges.ts'
+import { countAfter, findEdge, hasTag } from '../../src/machines/edges.ts'
 import { causeOf } from '../../src/machines/events.ts'
 import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/job.ts'
 import type { ServerFacts, Snapshot } from '../../src/observe/explain/facts.ts'
@@ -116,7 +116,7 @@ export function someFacts(given: Given = {}): Snapshot {
             file: '/data/jobs.db',
             hasHandler: true,
             types: ['mail', 'report'],
-            retentionMs: 604_800_000,
+            retentionMs: hasTag(state, 'expendable') ? 604_800_000 : 0,
             bulk: null,
             slots: 10,
             busy: 0,

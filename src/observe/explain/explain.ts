@@ -1,5 +1,5 @@
 import type { Cause } from '../../machines/cause.ts'
-import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
+import { countAfter, describeState, type Edge, eventsFrom, findEdge } from '../../machines/edges.ts'
 import { jobEvents } from '../../machines/events.ts'
 import type { EventType, JobEvent, JobState } from '../../machines/job.ts'
 import type { HistoryEvent, PlaceInLine } from '../../persistence/store.ts'
@@ -210,7 +210,7 @@ function explainReplays({ jobFacts: { replays }, now }: Facts): string {
 }
 
 function removedAt({ jobFacts: { job }, server }: Facts): number | null {
-  if (!hasTag(job.state, 'expendable') || job.finishedAt === null || !server || server.retentionMs === 0) return null
+  if (job.finishedAt === null || !server || server.retentionMs === 0) return null
   return job.finishedAt + server.retentionMs
 }
 

@@ -52,7 +52,7 @@ export interface ServerFacts {
   readonly hasHandler: boolean
   /** The types with a handler here. */
   readonly types: readonly string[]
-  /** How long ended jobs are kept; 0 means forever. */
+  /** How long such a job is kept after it has ended in its state; 0 means forever. */
   readonly retentionMs: number
   /** The bulk action that the job's last event was part of, if this process still knows it. */
   readonly bulk: { readonly moved: number } | null

@@ -311,18 +311,21 @@ export const leasedJobsSql = `${handOut('unnest($1::bigint[]) WITH ORDINALITY AS
   WHERE jobs.node_id = $2 ORDER BY picked.n`
 
 /** Removes ended jobs with all that is theirs, one node at a time; the others do nothing meanwhile. */
-export const retainSql = `SELECT ${retain.name}(:ids::bigint[], :endedBy::bigint)`
+export const retainSql = `SELECT ${retain.name}(:ids::bigint[], :finishedAts::bigint[])`
 
 function retainFunction(name: string): string {
   return `
-CREATE FUNCTION ${name}(_ids bigint[], _ended_by bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION ${name}(_ids bigint[], _finished_ats bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   _writer bigint := 0; _gone bigint[];
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtext('jobmachine retention'), hashtext(current_schema())) THEN RETURN; END IF;
+  -- Until the end of this transaction: what no other may remove.
+  PERFORM set_config('jobmachine.removable', 'ended', true);
   WITH gone AS (
-    DELETE FROM jobs WHERE id = ANY (_ids) AND ${stateHasTag('expendable')} AND finished_at <= _ended_by RETURNING id, state
+    DELETE FROM jobs USING unnest(_ids, _finished_ats) AS seen (id, finished_at)
+    WHERE jobs.id = seen.id AND jobs.finished_at = seen.finished_at RETURNING jobs.id, jobs.state
   ), counted AS (
     ${addCounts(`SELECT state AS from_state, '${retention}' AS event, '' AS to_state, count(*) AS n FROM gone GROUP BY state`)}
   )

@@ -1,7 +1,8 @@
+import type { RetentionRules } from '../../job/retention.ts'
 import { suspectCrashes } from '../../machines/guards.ts'
 import { ClockWatch } from '../clock-watch.ts'
 import { isHeld, isReady, isTimed, isUnhandled, parkedAs } from '../sql/conditions.ts'
-import type { Lease, StoreEvent } from '../store.ts'
+import type { EdgeCount, Lease, StoreEvent } from '../store.ts'
 import type { Duties } from './duties.ts'
 import type { HeldLeases } from './held-leases.ts'
 import type { ServerTime } from './node/protocol.ts'
@@ -29,7 +30,8 @@ interface Parts {
   readonly recovery: Recovery
   readonly duties: Duties
   readonly types: readonly string[]
-  readonly retentionMs: number
+  readonly retention: RetentionRules
+  readonly counts: () => Promise<readonly EdgeCount[]>
   readonly leaseMs: number
   readonly notify: (event: StoreEvent) => void
   /** This node was declared dead. */
@@ -59,9 +61,11 @@ export class Maintenance {
 
   constructor(parts: Parts) {
     this.#parts = parts
-    this.#retention = new Retention(parts.reads, parts.duties, parts.retentionMs)
+    this.#retention = new Retention(parts.reads, parts.duties, parts.retention, parts.counts)
     const clock = { now: () => this.#time.wall, monotonic: () => this.#time.steady }
-    this.#clockWatch = new ClockWatch(clock, parts.retentionMs, (ms) => parts.notify({ type: 'clockJumped', ms }))
+    this.#clockWatch = new ClockWatch(clock, parts.retention.shortestMs, (ms) =>
+      parts.notify({ type: 'clockJumped', ms }),
+    )
   }
 
   /** Shows that this node lives, and learns which of its leases others have taken. */
@@ -157,7 +161,7 @@ export class Maintenance {
 
   /** Removes what ended long ago; false when nothing is left for now. */
   async retain(): Promise<boolean> {
-    return this.#mayDelete && this.#retention.walk(this.#time.wall)
+    return this.#mayDelete && this.#retention.step(this.#time.wall)
   }
 
   /** Queues what is due, and finds jobs that another node has stored, for those who wait here. Returns in how many ms a job will be due; null: none waits for an instant. */

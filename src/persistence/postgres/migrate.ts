@@ -12,6 +12,7 @@ import { sql as version7 } from './migrations/0007.ts'
 import { sql as version8 } from './migrations/0008.ts'
 import { sql as version9 } from './migrations/0009.ts'
 import { sql as version10 } from './migrations/0010.ts'
+import { sql as version11 } from './migrations/0011.ts'
 import { assertRights, isOfRights, toRightsError } from './rights.ts'
 
 /**
@@ -29,6 +30,7 @@ export const migrations: readonly string[] = [
   version8,
   version9,
   version10,
+  version11,
 ]
 
 /** All that any version makes. */

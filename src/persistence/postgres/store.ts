@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { UnavailableError } from '../../errors.ts'
+import { type Retention, RetentionRules } from '../../job/retention.ts'
 import { edgesOn, eventsFrom, hasTag } from '../../machines/edges.ts'
 import type { EventType, JobState } from '../../machines/job.ts'
 import { rateMs } from '../../machines/prefetch.ts'
@@ -89,6 +90,7 @@ export interface PostgresStoreOptions extends PostgresOptions {
   readonly maxQueueDepth: number
   readonly maxDepthPerQueue?: number | undefined
   readonly retentionMs: number
+  readonly retention?: Retention | undefined
   /** Of a database that is made now. */
   readonly newDatabaseId: string
   readonly clock: Clock
@@ -140,7 +142,7 @@ export class PostgresStore implements Store {
   #rests = false
 
   constructor(settings: Settings, options: PostgresStoreOptions, thread: NodeThreadLink, heartbeat: Heartbeat | null) {
-    const { types, retentionMs, clock, notify, maxConnections } = options
+    const { types, retentionMs, retention, clock, notify, maxConnections } = options
     this.#schema = settings.schema
     this.#options = options
     this.#intervals = new Intervals(options.serves)
@@ -181,7 +183,8 @@ export class PostgresStore implements Store {
       recovery: this.#recovery,
       duties,
       types,
-      retentionMs,
+      retention: new RetentionRules(retentionMs, retention),
+      counts: () => this.counts(),
       leaseMs: options.leaseMs,
       notify,
       revive,

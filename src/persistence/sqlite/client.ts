@@ -33,11 +33,12 @@ interface SqliteStoreOptions extends WriterOptions {
  * `UnavailableError` if another process has kept it locked for too long. `start` starts the thread; tests run it on this one.
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
-  const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
+  const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, retention, maxQueueDepth, maxDepthPerQueue } =
+    options
   const workerData: ThreadOptions = {
     path,
     server: owner && { owner, lock: options.lock ?? null },
-    writer: { types, leaseMs, maxQueueDepth, maxDepthPerQueue, retentionMs },
+    writer: { types, leaseMs, maxQueueDepth, maxDepthPerQueue, retentionMs, retention },
     newDatabaseId,
     acceptLoss: options.acceptLoss,
     secureDelete: options.secureDelete,

@@ -12,6 +12,7 @@ import { sql as version11 } from './migrations/0011.ts'
 import { sql as version12 } from './migrations/0012.ts'
 import { sql as version13 } from './migrations/0013.ts'
 import { sql as version14 } from './migrations/0014.ts'
+import { sql as version15 } from './migrations/0015.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -49,4 +50,5 @@ export const migrations: readonly string[] = [
   version12,
   version13,
   version14,
+  version15,
 ]

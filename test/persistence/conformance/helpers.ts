@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import type { Retention } from '../../../src/job/retention.ts'
 import { edgesOn, jobStates } from '../../../src/machines/edges.ts'
 import { commands } from '../../../src/machines/events.ts'
 import type { JobState } from '../../../src/machines/job.ts'
@@ -24,6 +25,7 @@ export type Open = (given?: {
   maxQueueDepth?: number
   maxDepthPerQueue?: number
   retentionMs?: number
+  retention?: Retention
   types?: string[]
   /** Of a store that was closed, and its clock. */
   path?: string

@@ -22,5 +22,6 @@ test('no version ever changes', () => {
     'fb10de78e255d072',
     'f3211ec94ffd970b',
     '9d5fc785ea435dcd',
+    'e68fa271eff91518',
   ])
 })

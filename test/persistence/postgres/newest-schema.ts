@@ -358,4 +358,12 @@ export const newestSchema = `
 
   CREATE CONSTRAINT TRIGGER unique_jobs_are_checked AFTER INSERT ON unique_jobs DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW WHEN (NEW.checked_by IS NOT NULL) EXECUTE FUNCTION check_blocked();
+  
+
+  -- A dead job is removed by the retention that its owner has set for it, which says so until the end of its transaction, and by nothing else.
+  DROP TRIGGER jobs_stay ON jobs;
+  CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs FOR EACH ROW
+  WHEN (NOT (${stateHasTag('expendable', 'OLD.state')}
+    OR (${stateHasTag('ended', 'OLD.state')} AND coalesce(current_setting('jobmachine.removable', true), '') = 'ended')))
+  ${refuse('only succeeded and cancelled jobs may be removed, and dead ones by their retention')};
   `

@@ -167,9 +167,10 @@ export const newestSchema = `
   END;
 
   CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs
-  WHEN NOT ${stateHasTag('expendable', 'OLD.state')}
+  WHEN NOT (${stateHasTag('expendable', 'OLD.state')}
+    OR (${stateHasTag('ended', 'OLD.state')} AND EXISTS (SELECT 1 FROM meta WHERE name = 'removable')))
   BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: only succeeded and cancelled jobs may be removed');
+    SELECT RAISE(ABORT, 'jobmachine: only succeeded and cancelled jobs may be removed, and dead ones by their retention');
   END;
 
   CREATE TRIGGER event_runs_are_final BEFORE UPDATE ON event_runs

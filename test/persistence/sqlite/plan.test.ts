@@ -101,7 +101,7 @@ test('no waiting job is sorted: only suspects, leased and requeued jobs, a page 
 test('a walk down the ids reads jobs and payloads by id, and sorts nothing', () => {
   const walks = plans().filter(({ sql }) => sql.includes('id < :before'))
 
-  expect(walks).toHaveLength(7)
+  expect(walks).toHaveLength(8)
   for (const { steps } of walks) {
     expect(steps).toContainEqual(
       expect.stringMatching(/^SEARCH jobs USING INTEGER PRIMARY KEY \(rowid(>\? AND rowid)?<\?\)$/),

@@ -66,6 +66,23 @@ describe('retention', () => {
     expect(verifyFile(file.path).violations).toEqual([])
   })
 
+  test('of dead jobs opens the law for them alone, and closes it again', () => {
+    const { db, commit } = openWriter({ retention: { dead: { ms: keepMs } } })
+    const take = (end: LeaseEvent['event']) => {
+      commit((writer) => writer.enqueue(newCalls([aJob()]), 0))
+      const { jobs } = commit((writer) => writer.lease([{ limit: 1, start: true }], 0))
+      commit((writer) => writer.apply(setsOf(end, leasesOf(jobs)), 0))
+    }
+    take('reject')
+    take('succeed')
+    expect(() => db.exec('DELETE FROM jobs WHERE id = 1')).toThrow('and dead ones by their retention')
+
+    commit((writer) => writer.retain(keepMs))
+
+    expect(db.prepare('SELECT id, state FROM jobs').all()).toEqual([{ id: 2, state: 'succeeded' }])
+    expect(db.prepare(`SELECT count(*) FROM meta WHERE name = 'removable'`).pluck().get()).toBe(0)
+  })
+
   test('walks past any number of jobs that are kept', () => {
     const file = aFile()
     file.store(1_500, 0)

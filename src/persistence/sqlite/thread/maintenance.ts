@@ -1,3 +1,4 @@
+import { RetentionRules } from '../../../job/retention.ts'
 import type { MonotonicClock } from '../../../runtime/clock.ts'
 import { ClockWatch } from '../../clock-watch.ts'
 import type { Lease, StoreEvent } from '../../store.ts'
@@ -5,6 +6,7 @@ import { storageFailure } from '../file/storage-failure.ts'
 import type { Writer } from '../write/writer.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
+import type { WriterOptions } from './protocol.ts'
 import { Throttle } from './throttle.ts'
 
 /** Ms between two walks of retention. */
@@ -40,7 +42,7 @@ export class Maintenance {
   constructor(
     writer: Writer,
     held: HeldLeases,
-    { leaseMs, retentionMs }: { readonly leaseMs: number; readonly retentionMs: number },
+    { leaseMs, retentionMs, retention }: Pick<WriterOptions, 'leaseMs' | 'retentionMs' | 'retention'>,
     clock: MonotonicClock,
     notify: (event: MaintenanceEvent) => void,
   ) {
@@ -53,7 +55,9 @@ export class Maintenance {
     this.#renewals = new Throttle(clock)
     this.#retentions = new Throttle(clock)
     this.#restores = new Throttle(clock)
-    this.#clockWatch = new ClockWatch(clock, retentionMs, (ms) => notify({ type: 'clockJumped', ms }))
+    this.#clockWatch = new ClockWatch(clock, new RetentionRules(retentionMs, retention).shortestMs, (ms) =>
+      notify({ type: 'clockJumped', ms }),
+    )
   }
 
   /** Call it after commits that may have changed it, including those of other processes. */

@@ -1,3 +1,4 @@
+import type { Retention } from '../../../job/retention.ts'
 import type { JobState } from '../../../machines/job.ts'
 import type { CommitMeter } from '../../commit-meter.ts'
 import type { Epoch } from '../../epoch.ts'
@@ -125,6 +126,7 @@ export interface WriterOptions {
   readonly maxQueueDepth: number
   readonly maxDepthPerQueue?: number | undefined
   readonly retentionMs: number
+  readonly retention?: Retention | undefined
 }
 
 /** The options of the thread. */

@@ -1,8 +1,8 @@
 import type Database from 'better-sqlite3'
-import { hasTag } from '../../../machines/edges.ts'
-import type { JobState } from '../../../machines/job.ts'
+import { Quotas, type RetentionRules } from '../../../job/retention.ts'
+import { countStates, hasTag } from '../../../machines/edges.ts'
 import { jobTables } from '../../sql/job-tables.ts'
-import { retention } from '../../store.ts'
+import { type EdgeCount, type JobRow, retention } from '../../store.ts'
 import { chainFrom } from '../read/histories.ts'
 import { isOfRun } from '../schema.ts'
 import type { Transitions } from './transitions.ts'
@@ -11,46 +11,61 @@ import type { Transitions } from './transitions.ts'
 const walkMax = 1_000
 const readAtOnce = 100
 
-/** Removes jobs that ended long enough ago, with their history: a walk up the ids, without its own index. */
+/** What of a job decides whether it is removed. */
+type SeenName = 'id' | 'type' | 'state' | 'createdAt' | 'finishedAt'
+type Seen = readonly (Pick<JobRow, SeenName> & { readonly lastEventId: number })[]
+
+/**
+ * Removes jobs, with all that is theirs: those that ended long enough ago by a walk up the ids, and those that are beyond the number that is
+ * kept of their kind by a walk down. Neither has its own index.
+ */
 export class Retention {
   readonly #transitions: Transitions
-  readonly #keepMs: number
+  readonly #rules: RetentionRules
+  readonly #counts: () => readonly EdgeCount[]
   readonly #sql: ReturnType<typeof prepare>
   #walkedTo = 0
+  /** The walk down; null while there is none. */
+  #countedDownTo: number | null = null
+  #quotas: Quotas
 
-  /** `keepMs`: how long they are kept after they ended; 0 means forever. */
-  constructor(db: Database.Database, transitions: Transitions, keepMs: number) {
+  /** `counts`: the kept counts of the file. */
+  constructor(
+    db: Database.Database,
+    transitions: Transitions,
+    rules: RetentionRules,
+    counts: () => readonly EdgeCount[],
+  ) {
     this.#transitions = transitions
-    this.#keepMs = keepMs
+    this.#rules = rules
+    this.#counts = counts
     this.#sql = prepare(db)
+    this.#quotas = new Quotas(rules)
+  }
+
+  /** Continues the walks, up to a limit or until `goOn` returns false, past one job at least. Returns false at their end. */
+  step(now: number, goOn = () => true): boolean {
+    return (this.#countedDownTo === null && this.#walk(now, goOn)) || this.#countDown(goOn)
   }
 
   /**
-   * Continues the walk, up to a limit or until `goOn` returns false, past one job at least. Returns false at its end, when no job of a
-   * whole step was created early enough to have ended long enough ago. A single job proves nothing: it may have been stored while the clock
-   * was wrong.
+   * Returns false at its end, when no job of a whole step was created early enough to have ended long enough ago. A single job proves
+   * nothing: it may have been stored while the clock was wrong.
    */
-  walk(now: number, goOn = () => true): boolean {
-    if (this.#keepMs === 0) return false
-    const endedBy = now - this.#keepMs
+  #walk(now: number, goOn: () => boolean): boolean {
+    const oldest = now - this.#rules.shortestMs
+    if (oldest === Number.NEGATIVE_INFINITY) return false
     let looked = 0
     let old = 0
     for (let isEnd = false; looked < walkMax && !isEnd; ) {
-      const seen = this.#sql.next.all({ after: this.#walkedTo, limit: readAtOnce }) as {
-        readonly id: number
-        readonly state: JobState
-        readonly createdAt: number
-        readonly finishedAt: number | null
-        readonly lastEventId: number
-      }[]
+      const seen = this.#sql.next.all({ after: this.#walkedTo, limit: readAtOnce }) as Seen
       for (const job of seen) {
         if (looked > 0 && !goOn()) return true
         looked++
         this.#walkedTo = job.id
-        if (job.createdAt > endedBy) continue
+        if (job.createdAt > oldest) continue
         old++
-        const isOver = hasTag(job.state, 'expendable') && job.finishedAt! <= endedBy
-        if (isOver && !this.#sql.isNewestEvent.get(job.lastEventId)) this.#remove(job.id, job.state, job.lastEventId)
+        if (this.#rules.isOver(job, now)) this.#remove(job)
       }
       isEnd = seen.length < readAtOnce
     }
@@ -59,8 +74,36 @@ export class Retention {
     return goesOn
   }
 
-  #remove(id: number, state: JobState, lastEventId: number): void {
+  /** Returns false at its end, which is at the oldest job. */
+  #countDown(goOn: () => boolean): boolean {
+    if (this.#countedDownTo === null) {
+      if (!this.#rules.mayExceed(countStates(this.#counts()))) return false
+      this.#countedDownTo = Number.MAX_SAFE_INTEGER
+      this.#quotas = new Quotas(this.#rules)
+    }
+    for (let looked = 0; looked < walkMax; ) {
+      const seen = this.#sql.before.all({ before: this.#countedDownTo, limit: readAtOnce }) as Seen
+      for (const job of seen) {
+        if (looked > 0 && !goOn()) return true
+        looked++
+        this.#countedDownTo = job.id
+        if (this.#quotas.isBeyond(job)) this.#remove(job)
+      }
+      if (seen.length < readAtOnce) {
+        this.#countedDownTo = null
+        return false
+      }
+    }
+    return true
+  }
+
+  /** The newest event stays, so that no event id is reused: readers continue from them. */
+  #remove({ id, state, lastEventId }: Seen[number]): void {
+    if (this.#sql.isNewestEvent.get(lastEventId)) return
+    const isGuarded = !hasTag(state, 'expendable')
+    if (isGuarded) this.#sql.allow.run()
     this.#sql.removeJob.run(id)
+    if (isGuarded) this.#sql.forbid.run()
     for (const removal of this.#sql.removeRest) removal.run(id)
     this.#sql.removeEvents.run(lastEventId)
     this.#transitions.count(state, retention, '', 1)
@@ -68,11 +111,13 @@ export class Retention {
 }
 
 function prepare(db: Database.Database) {
+  const columns = 'id, type, state, created_at AS createdAt, finished_at AS finishedAt, last_event_id AS lastEventId'
   return {
-    next: db.prepare(`
-      SELECT id, state, created_at AS createdAt, finished_at AS finishedAt, last_event_id AS lastEventId
-      FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
-    // The newest event stays, so that no event id is reused: readers continue from them.
+    next: db.prepare(`SELECT ${columns} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
+    before: db.prepare(`SELECT ${columns} FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :limit`),
+    // For one statement: what no other may remove.
+    allow: db.prepare(`INSERT INTO meta (name, value) VALUES ('removable', 'ended')`),
+    forbid: db.prepare(`DELETE FROM meta WHERE name = 'removable'`),
     isNewestEvent: db
       .prepare('SELECT 1 WHERE ? = (SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1)')
       .pluck(),

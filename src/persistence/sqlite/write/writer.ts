@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import { RetentionRules } from '../../../job/retention.ts'
 import { eventsFrom } from '../../../machines/edges.ts'
 import { suspectCrashes } from '../../../machines/guards.ts'
 import type { JobState } from '../../../machines/job.ts'
@@ -50,8 +51,9 @@ export class Writer {
     this.#changes = new JobChanges(db, this.#transitions)
     this.#claims = new Claims(db, this.#transitions, this.#traces, options.types)
     this.#leases = new Leases(db, this.#transitions, options.leaseMs)
-    this.#retention = new Retention(db, this.#transitions, options.retentionMs)
     this.#reader = new Reader(db)
+    const rules = new RetentionRules(options.retentionMs, options.retention)
+    this.#retention = new Retention(db, this.#transitions, rules, () => this.#reader.counts())
     this.#due = db.prepare(
       `SELECT id, crashes FROM jobs WHERE ${isTimed} AND run_at <= :now AND ${isValidRow} ORDER BY run_at, id LIMIT :limit`,
     )
@@ -216,7 +218,7 @@ export class Writer {
   }
 
   retain(now: number, goOn = () => true): boolean {
-    return this.#retention.walk(now, goOn)
+    return this.#retention.step(now, goOn)
   }
 
   /** A user's or client's command for one job. */

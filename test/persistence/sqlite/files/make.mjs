@@ -36,6 +36,7 @@ const job = (given = {}) => ({
   runAt: null,
   delayMs: null,
   idempotency: null,
+  unique: null,
   cause: null,
   trace: null,
   ...given,
@@ -98,8 +99,12 @@ await store.sweep()
 // Then jobs that wait for their attempts and their instants, one that nobody handles, and what a kill leaves behind.
 await run(2, 'fail')
 await enqueue(2, { delayMs: 3_600_000 })
-await enqueue(2, { queue: 'mail', priority: 5 })
+const unique = { key: 'k', until: 'ended', onConflict: 'after' }
+await enqueue(1, { queue: 'mail', priority: 6, unique })
+await enqueue(1, { queue: 'mail', priority: 5 })
 await run(1)
+// It waits for the one that runs.
+await enqueue(1, { unique })
 await store.lease({ limit: 1, wait: false })
 await enqueue(1, { type: 'unknown here', priority: 9 })
 await enqueue(3)
