@@ -35,7 +35,7 @@ test('a job that waits is changed, with who and what in its history, and its ear
   })
   expect([await system.payloadAt(id, 1), await system.payloadAt(id)]).toEqual([{ width: 1 }, { width: 2 }])
   expect((await system.explain(id)).because.sentence).toMatch(
-    /^An HTTP client \(ada\) changed its payload and its priority from 0 to 5 and its max_retries from 3 to 0 .*"typo"\.$/,
+    /^An HTTP client \(ada\) changed its payload and its priority from 0 to 5 and its max_retries from 3 to 0, .*"typo"\.$/,
   )
 })
 

@@ -326,10 +326,11 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
    */
   requeue(id: number, options?: CallerOptions & { readonly changes?: Partial<Pick<NewJob, MutableName>> }): Promise<Job>
   /**
-   * Changes a job that waits: in `scheduled`, `queued` or `retrying`. The payload is checked by its handler's schema, as at enqueue. A `runAt`
-   * ahead makes the job wait for it; one that has passed lets it run now. When the promise resolves the change is on disk, with an event in the
-   * history that says who changed what; `payloadAt` still reads the payloads before. Rejects with `IllegalTransitionError` if the job is leased,
-   * runs or has ended, `JobNotFoundError`, and `InvalidInputError` or `PayloadError` with the path of each fault.
+   * Changes a job that waits: in `scheduled`, `queued`, `retrying` or `blocked`. The payload is checked by its handler's schema, as at
+   * enqueue. A `runAt` ahead makes the job wait for it; one that has passed lets it run now. When the promise resolves the change is on
+   * disk, with an event in the history that says who changed what; `payloadAt` still reads the payloads before. Rejects with
+   * `IllegalTransitionError` if the job is leased, runs or has ended, `JobNotFoundError`, and `InvalidInputError` or `PayloadError` with
+   * the path of each fault.
    */
   amend(id: number, changes: Partial<Pick<NewJob, MutableName>>, options?: CallerOptions): Promise<Job>
   /** The same for front doors, as `submit`: takes an unchecked JSON value; `requeue`: as `requeue` with these changes. */

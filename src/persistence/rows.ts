@@ -1,4 +1,4 @@
-import { snakeCase, storedNames } from '../job/fields.ts'
+import { instantMax, snakeCase, storedNames } from '../job/fields.ts'
 import type { EventCause } from '../machines/cause.ts'
 import { causeOf } from '../machines/events.ts'
 import type { HistoryEvent, JobRow, StoredError } from './store.ts'
@@ -54,7 +54,16 @@ function parseCause(text: string | null): KeptCause | null {
   }
 }
 
-/** Null, as if none were kept, unless it names one. */
+/** Null, as if none were kept, unless it names one. Changes that nobody can read are left out. */
 export function validCause(given: KeptCause | null): KeptCause | null {
-  return typeof given?.cause === 'string' ? given : null
+  if (typeof given?.cause !== 'string') return null
+  if (given.changes === undefined || Object.values(Object(given.changes)).every(isChange)) return given
+  const { changes: _, ...rest } = given
+  return rest
+}
+
+function isChange(change: unknown): boolean {
+  const isKept = (value: unknown) => Number.isSafeInteger(value) && Math.abs(value as number) <= instantMax
+  const { from, to } = Object(change)
+  return change === true || (isKept(from) && isKept(to))
 }

@@ -198,13 +198,55 @@ describeInBrowser('in a browser', () => {
       const id = await deadJob(server)
       server.mend()
       const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
-      expect(await page.locator('.actions button').allTextContents()).toEqual(['Requeue'])
+      expect(await page.locator('.actions button').allTextContents()).toEqual(['Cancel', 'Requeue'])
 
       await page.getByRole('button', { name: 'Requeue' }).click()
 
       await untilText(page, 'h1 + .state', 'succeeded')
       expect(await page.locator('.actions button').count()).toBe(0)
       expect(await classOf(page, '#edge-dead-requeue-queued')).toContain('taken')
+    })
+
+    test('a form changes a job that waits, says what is wrong with what was typed, and the history shows what was changed', async () => {
+      const server = await startDashboard()
+      const delayed = { delay_ms: 3_600_000 }
+      const { body } = await server.post('/jobs', { type: 'failing', payload: 'wrong', ...delayed })
+      const page = await openPage(`${server.url}/dashboard/jobs/${body.id}`, { complaintsOk: /status of 400/ })
+
+      await page.getByRole('link', { name: 'Edit…' }).click()
+      await page.getByLabel('Payload').fill('right')
+      await page.getByLabel('Priority').fill('7')
+      await page.getByRole('button', { name: 'Save' }).click()
+      await untilText(page, '[role=alert]', 'payload: is not JSON; text needs quotes')
+      const faults = await accessibilityFaults(page)
+      await page.getByLabel('Payload').fill('"right"')
+      await page.getByLabel('Why').fill('it was wrong')
+      await page.getByRole('button', { name: 'Save' }).click()
+
+      await untilText(page, 'h1', `Job ${body.id}`)
+      await untilText(page, '.timeline [aria-current]', /amend.*it was wrong.*priority 0 → 7, payload/)
+      expect(faults).toEqual([])
+      expect(await page.locator('pre').first().textContent()).toBe('"right"')
+      await page.getByRole('link', { name: 'the one before' }).click()
+      expect(JSON.parse((await page.locator('body').textContent())!)).toEqual({ id: body.id, payload: 'wrong' })
+    })
+
+    test('a dead job is edited and requeued, and then succeeds', async () => {
+      const server = await startDashboard()
+      const id = await deadJob(server)
+      server.mend()
+      const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
+
+      await page.getByRole('link', { name: 'Edit and requeue…' }).click()
+      await page.getByLabel('Payload').fill('"corrected"')
+      await page.getByLabel('Retries').fill('5')
+      await page.getByRole('button', { name: 'Save and requeue' }).click()
+
+      await untilText(page, 'h1 + .state', 'succeeded')
+      expect((await server.get(`/jobs/${id}`)).body).toMatchObject({ payload: 'corrected', max_retries: 5 })
+      const { history } = (await server.get(`/jobs/${id}/history`)).body
+      const byUser = history.filter(({ cause }: { cause: string }) => cause === 'dashboard')
+      expect(byUser.map(({ event }: { event: string }) => event)).toEqual(['requeue', 'amend'])
     })
 
     test.runIf(isWhole)('cancel stops a running job', async () => {
@@ -436,7 +478,14 @@ describeInBrowser('in a browser', () => {
     const bulk = await server.system.prepareBulk('requeue', {})
     await bulk.settled()
     const page = await openPage(`${server.url}/login`, { viewport: { width: 390, height: 800 } })
-    const paths = ['/', '/dashboard/jobs', `/dashboard/jobs/${id}`, `/dashboard/bulk/${bulk.id}`, '/docs']
+    const paths = [
+      '/',
+      '/dashboard/jobs',
+      `/dashboard/jobs/${id}`,
+      `/dashboard/jobs/${id}/edit`,
+      `/dashboard/bulk/${bulk.id}`,
+      '/docs',
+    ]
 
     for (const [index, path] of paths.entries()) {
       await page.emulateMedia({ colorScheme: index % 2 === 0 ? 'dark' : 'light' })

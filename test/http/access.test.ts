@@ -320,7 +320,7 @@ describe('in a producer', () => {
     const bulk = await fetch('/bulk', { method: 'POST', headers: json, body: '{"command":"cancel"}' })
 
     expect([bulk.status, ((await bulk.json()) as { code: string }).code]).toEqual([501, 'not_a_server'])
-    expect(commands).toHaveLength(5)
+    expect(commands).toHaveLength(6)
     expect([(await system.find(waiting))!.state, (await system.find(dead))!.state]).toEqual(['scheduled', 'dead'])
   })
 })

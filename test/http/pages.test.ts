@@ -79,6 +79,54 @@ describe('without a script', () => {
     expect(body).toContain('job 1 is cancelled, which does not allow cancel; it allows requeue')
   })
 
+  test('a form that changes a job sends only what its user changed', async () => {
+    const own = await startHttp({ started: false })
+    await own.post('/jobs', aWaitingJob())
+    const path = '/dashboard/jobs/1/edit'
+    const shown = await own.get(path)
+    const save = (fields: Record<string, string>) =>
+      own.fetch(path, { method: 'POST', body: new URLSearchParams(fields), redirect: 'manual' })
+    const untouched = { seq: '1', payload: '{\r\n  "n": 1\r\n}', priority: '0', max_retries: '3', reason: '' }
+
+    const same = await save(untouched)
+    const saved = await save({ ...untouched, priority: '7', reason: 'it is urgent' })
+    const late = await save({ ...untouched, priority: '9' })
+
+    expect(shown.body).toContain('&quot;n&quot;: 1')
+    expect([same.status, saved.status, late.status]).toEqual([303, 303, 409])
+    expect(late.body).toContain('The job has changed since this form was shown')
+    expect((await own.get('/jobs/1/history')).body.history.slice(1)).toMatchObject([
+      { cause: 'dashboard', reason: 'it is urgent', changes: { priority: { from: 0, to: 7 } } },
+    ])
+  })
+
+  test('a payload that the app hides is not offered to be changed, and an empty field keeps it', async () => {
+    const own = await startHttp({ started: false, redact: () => 'hidden' })
+    await own.post('/jobs', aWaitingJob({ payload: 'secret' }))
+    const path = '/dashboard/jobs/1/edit'
+
+    const { body } = await own.get(path)
+    const given = new URLSearchParams({ seq: '1', payload: '', priority: '7' })
+    await own.fetch(path, { method: 'POST', body: given, redirect: 'manual' })
+
+    expect(body).toContain('It is hidden here.')
+    expect(body).not.toContain('secret')
+    expect((await own.get('/jobs/1/payload?at=1')).body).toEqual({ id: 1, payload: 'hidden' })
+    expect(await own.system.find(1)).toMatchObject({ payload: 'secret', priority: 7 })
+  })
+
+  test('there is no form for a job that runs or has succeeded', async () => {
+    const { letGo, handlers } = holdingHandlers()
+    const own = await startHttp({ handlers })
+    await own.post('/jobs', { type: 'held', payload: 1 })
+    await own.untilState(1, 'running')
+
+    const { status, headers } = await own.fetch('/dashboard/jobs/1/edit', { redirect: 'manual' })
+    letGo()
+
+    expect([status, headers.get('location')]).toEqual([303, '/dashboard/jobs/1'])
+  })
+
   test('a list links to the older jobs, with the same filter', async () => {
     const more = await startHttp({ started: false })
     await more.post(

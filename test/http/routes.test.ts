@@ -15,6 +15,7 @@ const routes: [string, string][] = [
   ['/jobs', 'GET, HEAD, POST'],
   ['/jobs/1', 'GET, HEAD, PATCH'],
   ['/jobs/1/payload', 'GET, HEAD'],
+  ['/dashboard/jobs/1/edit', 'GET, HEAD, POST'],
   ['/jobs/1/history', 'GET, HEAD'],
   ['/jobs/1/explain', 'GET, HEAD'],
   ['/jobs/1/cancel', 'POST'],

@@ -55,7 +55,7 @@ const clauses: Readonly<
 > = {
   enqueue: (event, facts, ago) => `${whoOf(event)} enqueued it ${ago}${withDelay(event, facts)}`,
   unblock: (event, facts, ago) => `the job that it waited for ended ${ago}${withDelay(event, facts)}`,
-  amend: (event, _facts, ago) => `${whoOf(event)} changed ${sayChanges(event)} ${ago}`,
+  amend: (event, _facts, ago) => `${whoOf(event)} changed ${sayChanges(event)}, ${ago}`,
   due: (event, facts, ago) =>
     `its time came ${ago}${withDelay(event, facts)}${hasFailed(event, facts, 1) ? afterFailure(facts) : ''}`,
   lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,

@@ -4,6 +4,7 @@ import {
   duration,
   type HistoryEvent,
   type StoredError,
+  snakeCase,
   whoOf,
 } from '../../../engine/front-door.ts'
 import { ChartFrame } from './chart.tsx'
@@ -76,7 +77,7 @@ interface StepProps {
 }
 
 function Step({ id, row, isShown, after, isKnownBulk }: StepProps) {
-  const { seq, event, from, to, attempt, at, error, note, reason, bulk } = row
+  const { seq, event, from, to, attempt, at, error, note, reason, bulk, changes } = row
   return (
     <li id={`step-${seq}`} aria-current={isShown ? 'step' : undefined}>
       <a class="number" href={`/dashboard/jobs/${id}?at=${seq}`}>
@@ -106,6 +107,17 @@ function Step({ id, row, isShown, after, isKnownBulk }: StepProps) {
           <Text of={`${error.name}: ${error.message}`} />
         </span>
       )}
+      {changes && (
+        <span class="cause muted">
+          <Text of={describeChanges(changes)} />
+          {'payload' in changes && (
+            <>
+              {' '}
+              (<a href={`/jobs/${id}/payload?at=${seq - 1}`}>the one before</a>)
+            </>
+          )}
+        </span>
+      )}
       {note !== undefined && (
         <span class="cause muted">
           <Text of={note} />
@@ -114,6 +126,15 @@ function Step({ id, row, isShown, after, isKnownBulk }: StepProps) {
       {error && <ErrorDetails error={error} />}
     </li>
   )
+}
+
+/** `priority 0 → 5, payload`. */
+function describeChanges(changes: NonNullable<HistoryEvent['changes']>): string {
+  const said = Object.entries(changes).map(([name, change]) => {
+    const shown = (value: number) => (name === 'runAt' ? new Date(value).toISOString() : value)
+    return change === true ? '' : `${snakeCase(name)} ${shown(change.from)} → ${shown(change.to)}`
+  })
+  return [...said, 'payload' in changes ? 'payload' : ''].filter(Boolean).join(', ')
 }
 
 /** An instant of a history, in UTC: to the ms, with the day if it differs from the previous one, and the time since that one. */

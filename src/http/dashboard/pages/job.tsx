@@ -12,6 +12,7 @@ import { JobNotFoundError, JobSystemError } from '../../../errors.ts'
 import { parseQuery, pathQuery } from '../../query.ts'
 import { renderJob } from '../charts/render.ts'
 import type { Allowed } from './allowed.ts'
+import { changeTitle } from './change.tsx'
 import { ExplanationSection } from './explanation.tsx'
 import { LogSection, newestLines } from './job-log.tsx'
 import { PathSection } from './job-path.tsx'
@@ -83,6 +84,7 @@ interface HeadProps {
 
 /** Has a button for exactly what the machine allows a person to do, and says why something cannot be done now. */
 function Head({ job: { id, state, type, queue }, next, allowed }: HeadProps) {
+  const edit = changeTitle({ state })
   return (
     <section class="card head">
       <h1>Job {id}</h1>
@@ -93,6 +95,11 @@ function Head({ job: { id, state, type, queue }, next, allowed }: HeadProps) {
       <div class="actions">
         {allowed.isProducer && (
           <ProducerNote commands={commands.filter((event) => next.some((step) => step.event === event))} />
+        )}
+        {allowed.command && edit && (
+          <a class="button quiet" href={`/dashboard/jobs/${id}/edit`}>
+            {edit}…
+          </a>
         )}
         {commands.flatMap((event) => {
           const found = next.find((step) => step.event === event)

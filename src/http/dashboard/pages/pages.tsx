@@ -3,6 +3,7 @@ import { callerOf, idOf, queryOf } from '../../request.ts'
 import type { Route } from '../../routes/route.ts'
 import { allowedTo } from './allowed.ts'
 import { bulkRoutes } from './bulk.tsx'
+import { changeRoutes } from './change.tsx'
 import { jobPage } from './job.tsx'
 import { jobsPage } from './jobs.tsx'
 import { nodesPage } from './nodes.tsx'
@@ -13,8 +14,12 @@ import { showSeries } from './series-data.ts'
 /** The overview is rendered at most twice a second, however many people watch. */
 const overviewMs = 500
 
-/** The dashboard. Every page works without a script; the script updates it. `now`: epoch ms. `needsToken`: a token is required. */
-export function pageRoutes(system: JobSystem, now: () => number, needsToken: boolean): readonly Route[] {
+/** The dashboard. Every page works without a script; the script updates it. `now`: epoch ms. `needsToken`: a token is required. `hidesPayloads`: the app does. */
+export function pageRoutes(
+  system: JobSystem,
+  now: () => number,
+  { needsToken, hidesPayloads }: { readonly needsToken: boolean; readonly hidesPayloads: boolean },
+): readonly Route[] {
   const overview = shared(overviewMs, () => renderOverview(system, now, needsToken))
   const jobCommands = commands.map((command): Route => {
     return {
@@ -46,6 +51,7 @@ export function pageRoutes(system: JobSystem, now: () => number, needsToken: boo
     },
     { method: 'GET', path: '/dashboard/nodes', limit: 'read', handle: () => nodesPage(system) },
     ...jobCommands,
+    ...changeRoutes(hidesPayloads),
     ...bulkRoutes(system),
   ]
 }
