@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import {
@@ -15,6 +16,7 @@ import { killChildren, startChild } from './support/child.ts'
 import { onPostgres } from './support/database.ts'
 import { deferred } from './support/deferred.ts'
 import { openSystem, startSystem, until, untilCalled, untilState } from './support/system.ts'
+import { tempFolder } from './support/temp.ts'
 
 afterAll(killChildren)
 
@@ -64,6 +66,18 @@ describe('the result of a job', () => {
     const { system: next } = await openSystem({ database: path, clock, runs: null })
 
     expect(await next.result(id)).toBe('kept')
+  })
+
+  test.skipIf(onPostgres)('is in a backup', async () => {
+    const { system, clock } = await startSystem({ runs: { work: (payload) => payload } })
+    const { id } = await system.enqueue(work({ copied: true }))
+    await system.result(id)
+    const target = join(tempFolder(), 'backup.db')
+
+    await system.backup(target)
+
+    const { system: restored } = await openSystem({ database: target, clock, runs: null })
+    expect(await restored.result(id)).toEqual({ copied: true })
   })
 
   test('that is not JSON ends the job at once, and says where and why', async () => {

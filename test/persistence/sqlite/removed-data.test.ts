@@ -26,7 +26,11 @@ async function fileOfRemoved(secureDelete?: boolean): Promise<string> {
   for (let index = 0; index < 100; index++) {
     const payload = JSON.stringify(secret(index).repeat(index % 7 === 0 ? 400 : 1))
     await store.enqueue([aJob({ payload, idempotency: { key: secret(index), content: secret(index) } })])
-    await store.send('cancel', index + 1)
+    if (index % 2 === 0) await store.send('cancel', index + 1)
+    else {
+      const [job] = await store.lease({ limit: 1, wait: false, start: true })
+      await store.apply([{ id: job!.id, leaseToken: job!.leaseToken, event: 'succeed', result: payload }])
+    }
   }
   await store.enqueue([aJob({ delayMs: 1e9 }), aJob({ delayMs: 1e9 })])
   await store.sweep()
