@@ -10,10 +10,19 @@ const columns = {
     started_at finished_at idempotency_key content error last_event_id crashes`.split(/\s+/),
   job_payloads: ['payload'],
   job_traces: ['traceparent', 'tracestate', 'last_attempt'],
+  job_progress: ['value', 'attempt', 'at'],
+  job_logs: ['n', 'attempt', 'at', 'bytes', 'level', 'message', 'fields'],
   event_runs: 'seq event from_state to_state attempt at error previous_id length cause'.split(' '),
 }
 const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
-const idOf = { jobs: 'id', job_payloads: 'job_id', job_traces: 'job_id', event_runs: 'first_job_id' }
+const idOf = {
+  jobs: 'id',
+  job_payloads: 'job_id',
+  job_traces: 'job_id',
+  job_progress: 'job_id',
+  job_logs: 'job_id',
+  event_runs: 'first_job_id',
+}
 const rubbish = ['NULL', "'rubbish'", "'{'", "x'ff00'", '-1', '1.5', '1e300', "''"]
 
 interface Harm {
@@ -75,6 +84,10 @@ async function harmedFile() {
     sql: string
   }[]
   for (const { name } of triggers) db.exec(`DROP TRIGGER ${name}`)
+  db.exec(`INSERT INTO job_progress (job_id, value, attempt, at) SELECT id, '50', 1, created_at FROM jobs`)
+  db.exec(
+    `INSERT INTO job_logs (job_id, n, attempt, at, bytes, level, message) SELECT id, 1, 1, created_at, 9, 'info', 'said' FROM jobs`,
+  )
   const harmed: Harmed[] = []
   for (const [index, { what, sql }] of harms.entries()) {
     const ids = [index + 1, harms.length + index + 1, 2 * harms.length + index + 2]
@@ -129,6 +142,8 @@ describe('a file with rows that cannot be read', () => {
     expect(await failures((id) => system.find(id))).toEqual([])
     expect(await failures((id) => system.history(id))).toEqual([])
     expect(await failures((id) => system.explain(id))).toEqual([])
+    expect(await failures((id) => system.log(id))).toEqual([])
+    expect(await failures((id) => get(`/jobs/${id}/log`))).toEqual([])
     expect(await failures((id) => get(`/jobs/${id}`))).toEqual([])
     expect(await failures((id) => get(`/jobs/${id}/machine.svg`))).toEqual([])
     expect(await failures((id) => get(`/jobs/${id}`, 'text/html'))).toEqual([])
@@ -136,6 +151,8 @@ describe('a file with rows that cannot be read', () => {
 
   test('answers every question about all of them', async () => {
     const { system } = server
+    const reported = await system.progressSince(0)
+    expect(reported.length).toBeGreaterThan(0)
     const listed: number[] = []
     for (let cursor: string | null | undefined; cursor !== null; ) {
       const page = await system.list({ limit: 500, ...(cursor === undefined ? {} : { cursor }) })

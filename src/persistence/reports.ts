@@ -60,6 +60,11 @@ export function toLines(rows: readonly KeptLine[]): KeptLine[] {
   )
 }
 
+/** The same of the row of `logEndsSql`. */
+export function toEnds({ first, last }: Omit<LogPage, 'lines'>): Omit<LogPage, 'lines'> {
+  return isWhole(first) && isWhole(last) ? { first, last } : { first: null, last: null }
+}
+
 /** The same of the rows of `progressSql`. */
 export function toProgress(rows: readonly (Omit<Progress, 'job'> & Progress['job'])[]): Progress[] {
   return rows.flatMap(({ id, type, queue, value, attempt, at }) =>

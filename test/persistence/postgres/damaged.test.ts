@@ -12,6 +12,8 @@ const columns = {
     started_at finished_at idempotency_key content error`.split(/\s+/),
   job_payloads: ['payload'],
   job_traces: ['traceparent', 'tracestate', 'last_attempt'],
+  job_progress: ['value', 'attempt', 'at'],
+  job_logs: ['n', 'attempt', 'at', 'bytes', 'level', 'message', 'fields'],
   job_results: ['result'],
   job_events: 'seq event from_state to_state attempt at error cause'.split(' '),
 }
@@ -48,6 +50,10 @@ async function harm(schema: string, kinds: readonly (readonly number[])[]): Prom
   const client = new pg.Client(await aDatabase())
   await client.connect()
   await client.query(`SET search_path TO ${schema}; SET session_replication_role TO replica`)
+  await client.query(`INSERT INTO job_progress (job_id, value, attempt, at) SELECT id, '50', 1, created_at FROM jobs`)
+  await client.query(
+    `INSERT INTO job_logs (job_id, n, attempt, at, bytes, level, message) SELECT id, 1, 1, created_at, 9, 'info', 'said' FROM jobs`,
+  )
   const harmed: Harmed[] = []
   for (const [index, { what, sql }] of harms.entries()) {
     try {
@@ -100,6 +106,8 @@ describe.skipIf(postgresMissing)('a database with rows that cannot be read', () 
     expect(await failures((id) => store.history(id, { after: 0, limit: 9 }))).toEqual([])
     expect(await failures((id) => store.pathOf(id, 9))).toEqual([])
     expect(await failures((id) => store.jobFacts(id))).toEqual([])
+    expect(await failures((id) => store.log(id, { after: 0, limit: 9 }))).toEqual([])
+    expect((await store.progressSince(0)).length).toBeGreaterThan(0)
     const listed = await store.list({ limit: 10_000 })
     expect(listed.jobs.map(({ id }) => id)).toEqual(expect.arrayContaining(harmed.map(({ id }) => id)))
     await store.transitions({ after: 0, limit: 10_000 })

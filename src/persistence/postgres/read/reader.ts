@@ -7,6 +7,7 @@ import {
   logLinesSql,
   type Progress,
   progressSql,
+  toEnds,
   toLines,
   toProgress,
 } from '../../reports.ts'
@@ -68,7 +69,7 @@ export class Reader {
   }
 
   async log(id: number, page: { after: number; limit: number }): Promise<LogPage | undefined> {
-    const ends = (await this.#reads.one<Omit<LogPage, 'lines'>>(logEndsSql, { id }))!
+    const ends = toEnds((await this.#reads.one<Omit<LogPage, 'lines'>>(logEndsSql, { id }))!)
     if (ends.last === null && (await this.#seqOf(id)) === undefined) return undefined
     return { lines: toLines(await this.#reads.all<KeptLine>(logLinesSql, { id, ...page })), ...ends }
   }

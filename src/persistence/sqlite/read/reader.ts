@@ -8,6 +8,7 @@ import {
   logLinesSql,
   type Progress,
   progressSql,
+  toEnds,
   toLines,
   toProgress,
 } from '../../reports.ts'
@@ -105,7 +106,7 @@ export class Reader {
   }
 
   log(id: number, { after, limit }: { after: number; limit: number }): LogPage | undefined {
-    const ends = this.#logEnds.get({ id }) as Omit<LogPage, 'lines'>
+    const ends = toEnds(this.#logEnds.get({ id }) as Omit<LogPage, 'lines'>)
     if (ends.last === null && this.#seq.get(id) === undefined) return
     return { lines: toLines(this.#logLines.all({ id, after, limit }) as KeptLine[]), ...ends }
   }
