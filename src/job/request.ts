@@ -188,14 +188,8 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
   const stored = toStoredPayload(payload, settings.maxPayloadValues)
   if (wrong.length + unknown.length > 0 || (stored && stored.faults.length > 0))
     return describe(wrong, unknown, stored?.faults ?? [], naming, at)
-  if (row.runAt !== null && row.delayMs !== null) {
-    const path = join(at, naming === 'camelCase' ? 'delayMs' : 'delay_ms')
-    return [{ path, message: 'set either the instant or the delay, not both' }]
-  }
-  if (replaceDead && key === undefined)
-    return [
-      { path: join(at, naming === 'camelCase' ? 'replaceDead' : 'replace_dead'), message: 'needs an idempotency key' },
-    ]
+  const misfit = misfitOf(row, naming)
+  if (misfit) return [{ path: join(at, misfit.path), message: misfit.message }]
   const kept = stored ? stored.value : payload
   if (key !== undefined) {
     const content = contentOf({ ...job, payload: kept }, naming)
@@ -250,6 +244,24 @@ interface Wrong {
   readonly field: keyof NewJob
   readonly name: string
   readonly message: string
+}
+
+/** What is wrong with fields that are each valid by themselves. */
+function misfitOf(
+  { runAt, delayMs, unique }: Pick<NewJobRow, 'runAt' | 'delayMs' | 'unique'>,
+  naming: Naming,
+): InputIssue | undefined {
+  const named = (camel: string) => (naming === 'camelCase' ? camel : snakeCase(camel))
+  const delay = named('delayMs')
+  if (runAt !== null && delayMs !== null)
+    return { path: delay, message: 'set either the instant or the delay, not both' }
+  if (!unique) return
+  const isDebounced = unique.onConflict === 'debounce'
+  if (isDebounced && runAt === null && delayMs === null)
+    return { path: delay, message: 'is required with debounce: for how long the job waits for the next request' }
+  if (!isDebounced && unique.maxWaitMs !== undefined)
+    return { path: `unique.${named('maxWaitMs')}`, message: 'is only for debounce' }
+  return
 }
 
 function faultOf(about: NamedField, name: string, value: unknown): Wrong {

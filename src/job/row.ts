@@ -86,7 +86,8 @@ export interface EnqueuedJob {
   readonly created: boolean
   /**
    * What became of a request with `unique`; left out if there was none, or if its idempotency key was the answer. `stored`: the job holds the
-   * key. `returned`: this is the job that holds it, or that waits for it. `blocked`: the job waits until the one that holds the key has ended.
+   * key. `blocked`: the job waits until the one that holds the key has ended. `replaced`, `debounced`: this job holds the key or waits for
+   * it, and is now as the request says. `returned`: it does, and was not changed.
    */
   readonly unique?: (typeof uniqueOutcomes)[number]
   /** False: it was stored by a transaction of yours that has not ended, and exists exactly if that commits. Left out otherwise. */

@@ -1,15 +1,10 @@
 import { hasTag, isDead } from '../machines/edges.ts'
 import { causeOf } from '../machines/events.ts'
 import type { JobState } from '../machines/job.ts'
-import { stateOf } from './new-jobs.ts'
+import { type IncomingJob, type KeyHolder, stateOf } from './new-jobs.ts'
 import type { reserveInQueues } from './queue-limit.ts'
-import type { EnqueuedJob, EnqueueResult, NewJobRow } from './store.ts'
-
-/** What decides whether a job is stored, and in which state. */
-export type IncomingJob = Pick<
-  NewJobRow,
-  'type' | 'queue' | 'idempotency' | 'unique' | 'runAt' | 'delayMs' | 'maxAttempts' | 'cause'
->
+import type { EnqueuedJob, EnqueueResult } from './store.ts'
+import { type ChangeRequest, mustWaitFor, stateAfter } from './unique-conflict.ts'
 
 /** What the database says when calls are admitted. */
 export interface AdmissionFacts {
@@ -24,13 +19,8 @@ export interface AdmissionFacts {
   holder(type: string, key: string): KeyHolder | undefined
   /** Rising. */
   nextId(): number
-}
-
-/** The `job` that holds a unique key, and the one that waits for it. `hasBegun`: it was claimed, or has run before. */
-export interface KeyHolder {
-  readonly job: Pick<EnqueuedJob, 'id' | 'state'>
-  readonly hasBegun: boolean
-  readonly next: Pick<EnqueuedJob, 'id' | 'state'> | null
+  /** Whether jobs can be changed that others hold the keys of. */
+  readonly canAmend: boolean
 }
 
 /** A new job, and the answers that wait for its state. */
@@ -38,6 +28,14 @@ interface Admitted<Job> {
   readonly id: number
   readonly job: Job
   readonly answers: (Omit<EnqueuedJob, 'state'> & { state: JobState })[]
+}
+
+/** A job that holds a unique key, or waits for it, and what becomes of a request for that. */
+interface Conflict<Job> {
+  readonly user: Admitted<Job> | KeyHolder['job']
+  readonly unique: 'returned' | 'replaced' | 'debounced'
+  readonly hasBegun: boolean
+  readonly createdAt: number | null
 }
 
 /** A dead job whose key a new one gets, and the cause of its cancellation, as its history keeps it. */
@@ -60,6 +58,8 @@ export class Admission<Job extends IncomingJob> {
   readonly #facts: AdmissionFacts
   /** Dead jobs whose keys new ones get. */
   readonly replaced: Replaced[] = []
+  /** Jobs that are changed after the new ones were stored, in order. */
+  readonly amendments: (ChangeRequest<Job> & { readonly answer: Admitted<Job>['answers'][number] })[] = []
   readonly #byKey = new Map<string, Admitted<Job>>()
   /** The jobs of these calls that hold unique keys, and those that wait behind others. */
   readonly #holders = new Map<string, Admitted<Job>>()
@@ -85,6 +85,10 @@ export class Admission<Job extends IncomingJob> {
       const state = stateOf(job, now, job.unique?.behind !== undefined)
       for (const answer of answers) answer.state = state
     }
+    for (const amendment of this.amendments) {
+      const { answer } = amendment
+      answer.state = stateAfter(amendment, answer.state, now)
+    }
   }
 
   #admit(jobs: readonly Job[]): EnqueueResult {
@@ -107,7 +111,7 @@ export class Admission<Job extends IncomingJob> {
         return { fresh, conflict: { outcome: 'conflict', index, id: known.id } }
       }
       const name = job.unique ? uniqueName(job) : ''
-      const user = this.#userOf(job) ?? (ownUsers.has(name) ? null : undefined)
+      const user = this.#conflictOf(job)?.user ?? (ownUsers.has(name) ? null : undefined)
       if (user === undefined) {
         fresh.push(job)
         if (job.idempotency) own.set(job.idempotency.key, job.idempotency.content)
@@ -133,14 +137,23 @@ export class Admission<Job extends IncomingJob> {
     return stored && replaceDead && isDead(stored.job.state) ? undefined : stored
   }
 
-  /** The job that answers a request for its unique key; undefined if a new one is to be stored. */
-  #userOf(job: Job): Admitted<Job> | KeyHolder['job'] | undefined {
+  /** The job that answers a request for its unique key, and what becomes of that; undefined if a new one is to be stored. */
+  #conflictOf(job: Job): Conflict<Job> | undefined {
     if (!job.unique) return
+    const { onConflict } = job.unique
     const name = uniqueName(job)
     const stored = this.#holders.has(name) ? undefined : this.#facts.holder(job.type, job.unique.key)
     const holder = this.#holders.get(name) ?? stored?.job
-    if (job.unique.onConflict !== 'after') return holder
-    return this.#nexts.get(name) ?? stored?.next ?? (stored && mustWaitFor(stored) ? undefined : holder)
+    if (!holder) return
+    const mayChange = onConflict !== 'return' && onConflict !== 'refuse'
+    const change = onConflict === 'debounce' ? 'debounced' : 'replaced'
+    const unique = mayChange && this.#facts.canAmend ? change : 'returned'
+    const next = mayChange ? (this.#nexts.get(name) ?? stored?.next) : null
+    if (next) return { user: next, unique, hasBegun: false, createdAt: 'createdAt' in next ? next.createdAt : null }
+    if (mayChange && stored && mustWaitFor(stored, onConflict)) return
+    const { hasBegun = false, createdAt = null } = stored ?? {}
+    const isOver = 'state' in holder && hasTag(holder.state, 'ended')
+    return { user: holder, unique: isOver ? 'returned' : unique, hasBegun, createdAt }
   }
 
   #findFull(fresh: readonly Job[]): EnqueueResult | undefined {
@@ -157,8 +170,8 @@ export class Admission<Job extends IncomingJob> {
     if (sibling) return answerOf(sibling, { created: false })
     const stored = job.idempotency ? this.#keyed(job.idempotency) : undefined
     if (stored) return stored.job
-    const user = this.#userOf(job)
-    if (user) return answerOf(user, { created: false, unique: 'returned' })
+    const conflict = this.#conflictOf(job)
+    if (conflict) return this.#answerConflict(job, conflict)
     const admitted = this.#admitNew(job)
     if (key !== undefined) this.#byKey.set(key, admitted)
     const unique = admitted.job.unique?.behind === undefined ? 'stored' : 'blocked'
@@ -167,6 +180,12 @@ export class Admission<Job extends IncomingJob> {
     if (!dead) return answerOf(admitted, more)
     this.replaced.push({ id: dead.id, onlyIn: dead.state, cause: causeOfReplacement(job.cause, admitted.id) })
     return answerOf(admitted, { ...more, replaced: dead.id })
+  }
+
+  #answerConflict(job: Job, { user, unique, hasBegun, createdAt }: Conflict<Job>): EnqueuedJob {
+    const answer = answerOf(user, { created: false, unique })
+    if (unique !== 'returned') this.amendments.push({ id: user.id, job, hasBegun, createdAt, answer })
+    return answer
   }
 
   #admitNew(job: Job): Admitted<Job> {
@@ -187,7 +206,7 @@ export class Admission<Job extends IncomingJob> {
 function answerOf(
   job: Admitted<IncomingJob> | Pick<EnqueuedJob, 'id' | 'state'>,
   more: Pick<EnqueuedJob, 'created' | 'unique' | 'replaced'>,
-): EnqueuedJob {
+): Admitted<IncomingJob>['answers'][number] {
   const answer = { id: job.id, state: 'state' in job ? job.state : ('' as JobState), ...more }
   if ('answers' in job) job.answers.push(answer)
   return answer
@@ -201,9 +220,4 @@ function causeOfReplacement(cause: string | null, by: number): string {
 /** No type has a blank. */
 function uniqueName({ type, unique }: IncomingJob): string {
   return `${type} ${unique!.key}`
-}
-
-/** A job that has ended holds its key for a time, and nothing waits for that. */
-function mustWaitFor({ job, hasBegun }: KeyHolder): boolean {
-  return hasBegun && !hasTag(job.state, 'ended')
 }

@@ -1,6 +1,20 @@
 import { findEdge } from '../machines/edges.ts'
 import type { JobState } from '../machines/job.ts'
-import type { NewJobRow } from './store.ts'
+import type { EnqueuedJob, NewJobRow } from './store.ts'
+
+/** What decides whether a job is stored, and in which state. */
+export type IncomingJob = Pick<
+  NewJobRow,
+  'type' | 'queue' | 'idempotency' | 'unique' | 'runAt' | 'delayMs' | 'maxAttempts' | 'cause'
+>
+
+/** The `job` that holds a unique key, and the one that waits for it. `hasBegun`: it was claimed, or has run before. */
+export interface KeyHolder {
+  readonly job: Pick<EnqueuedJob, 'id' | 'state'>
+  readonly hasBegun: boolean
+  readonly createdAt: number
+  readonly next: (Pick<EnqueuedJob, 'id' | 'state'> & { readonly createdAt: number }) | null
+}
 
 /** The time from which a job that is stored at `now` may run. */
 export function runAtOf({ runAt, delayMs }: Pick<NewJobRow, 'runAt' | 'delayMs'>, now: number): number {

@@ -57,6 +57,33 @@ test('a requeue that would make a second holder is refused, and names the first'
   })
 })
 
+test('a debounced request changes the job that waits, and says so', async () => {
+  const { post, get } = await startHttp()
+  const ask = (payload: number, more: object = {}) =>
+    post('/jobs', {
+      type: 'echo',
+      payload,
+      delay_ms: 60_000,
+      unique: { key: 'k', on_conflict: 'debounce', max_wait_ms: 90_000, ...more },
+    })
+  await ask(1)
+
+  const { status, body } = await ask(2)
+  const loose = await post('/jobs', { type: 'echo', payload: 1, unique: { key: 'k', on_conflict: 'debounce' } })
+  const idle = await ask(3, { on_conflict: 'replace' })
+
+  expect(status).toBe(200)
+  expect(body).toMatchObject({
+    id: 1,
+    created: false,
+    unique: 'debounced',
+    message: 'job 1 was put off and has what this request says',
+  })
+  expect((await get('/jobs/1')).body).toMatchObject({ payload: 2 })
+  expect(loose.body).toMatchObject({ code: 'invalid_input', errors: [{ path: 'delay_ms' }] })
+  expect(idle.body).toMatchObject({ errors: [{ path: 'unique.max_wait_ms', message: 'is only for debounce' }] })
+})
+
 test.each([
   [{}, 'unique.key', /1 to 255 printable characters/],
   [7, 'unique', 'must be an object with a key'],

@@ -33,7 +33,7 @@ const enqueuedJob = named(
       .enum(uniqueOutcomes)
       .exactOptional()
       .describe(
-        'What became of a request with `unique`. `stored`: the job holds the key. `returned`: this is the job that holds it.',
+        'What became of a request with `unique`. `stored`: the job holds the key. `blocked`: it waits for the one that does. `replaced`, `debounced`: this job was changed to the request. `returned`: this is the job that holds it, unchanged.',
       ),
     replaced: jobId
       .exactOptional()
@@ -139,9 +139,14 @@ function clientOf(c: Context<Env>): EnqueueOptions {
 }
 
 function enqueuedView({ id, state, created, unique, replaced }: EnqueuedJob): Wire<typeof enqueuedJob> {
-  const known = unique ? `job ${id} holds the unique key` : `job ${id} was stored before, with this idempotency key`
+  const known = unique ? sayHolder(id, unique) : `job ${id} was stored before, with this idempotency key`
   const dead = isDead(state) ? '; it is dead and does not run: requeue it, or send replace_dead' : ''
   const instead = replaced === undefined ? '' : ` and has the key of the dead job ${replaced}, which is cancelled`
   const message = created ? `job ${id} is stored${instead}` : `${known}${dead}`
   return { id, state, created, ...(unique && { unique }), ...(replaced !== undefined && { replaced }), message }
+}
+
+function sayHolder(id: number, unique: NonNullable<EnqueuedJob['unique']>): string {
+  if (unique === 'returned') return `job ${id} holds the unique key`
+  return `job ${id} ${unique === 'debounced' ? 'was put off and' : ''} has what this request says`.replace('  ', ' ')
 }

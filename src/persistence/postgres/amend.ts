@@ -22,12 +22,13 @@ BEGIN
     IF _moved IS NULL THEN RETURN; END IF;
     _moved := NULL;
   END IF;
-  SELECT seq, attempt, priority, max_attempts, run_at, ${isMovedLater} AS later, ${takes('amend')} AND ${isUpdatable} AS takes
+  SELECT seq, attempt, priority, max_attempts, run_at, created_at, ${isMovedLater} AS later, ${takes('amend')} AND ${isUpdatable} AS takes
   INTO _was FROM jobs WHERE id = _id FOR UPDATE;
   IF _was.later THEN RAISE EXCEPTION 'jobmachine: a later transaction has moved the job' USING ERRCODE = 'serialization_failure'; END IF;
   _priority := coalesce((_given->>'priority')::integer, _was.priority);
   _max := coalesce((_given->>'maxAttempts')::integer, _was.max_attempts);
-  _run_at := coalesce(greatest(coalesce((_given->>'runAt')::bigint, _now + (_given->>'delayMs')::bigint), _now), _was.run_at);
+  _run_at := coalesce((_given->>'runAt')::bigint, _now + (_given->>'delayMs')::bigint);
+  _run_at := CASE WHEN _run_at IS NULL THEN _was.run_at ELSE greatest(least(_run_at, _was.created_at + (_given->>'maxWaitMs')::bigint), _now) END;
   IF _was.takes IS NOT TRUE OR _max <= _was.attempt THEN RETURN; END IF;
   SELECT payload INTO _payload FROM job_payloads WHERE job_id = _id;
   IF _given->>'payload' = _payload THEN _payload := NULL; END IF;

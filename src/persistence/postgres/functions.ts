@@ -77,6 +77,7 @@ const stepParameters = [
   ['attempts', 'text[]'],
   ['given_changes', 'jsonb[]'],
   ['requeue', 'boolean[]'],
+  ['required', 'boolean[]'],
   ['results', 'text[]'],
   ['limits', 'integer[]'],
   ['starts', 'boolean[]'],
@@ -231,6 +232,7 @@ BEGIN
         _job_ids[_from:_until], _tokens[_from:_until], _retry_delays[_from:_until], _errors[_from:_until], _row_errors[_from:_until], _job_causes[_from:_until], _n) AS taken;
     ELSE
       SELECT amended._n, amended._moved INTO _n, _got FROM ${amend.name}(_job_ids[_from], _given_changes[_s], _requeue[_s], _now, _node, _writer, _first_event, _change_causes[_s], _n) AS amended;
+      IF _required[_s] AND _got IS NULL THEN RAISE EXCEPTION USING ERRCODE = 'unique_violation', CONSTRAINT = 'unique_jobs_place', MESSAGE = 'jobmachine: the job has begun'; END IF;
     END IF;
     _moved := _moved || jsonb_build_array(CASE WHEN cardinality(_got) = _until - _from + 1 THEN NULL ELSE to_jsonb(coalesce(_got, '{}')) END);
     IF _attempts IS NOT NULL THEN

@@ -1,4 +1,5 @@
-import type { AdmissionFacts, IncomingJob, KeyHolder } from '../admission.ts'
+import type { AdmissionFacts } from '../admission.ts'
+import type { IncomingJob, KeyHolder } from '../new-jobs.ts'
 import { stateHasTag, takes } from '../sql/transitions.ts'
 import { isKeyAwaited, isKeyExpired, isKeyFreed, wasStarted } from '../sql/unique-keys.ts'
 
@@ -23,7 +24,7 @@ export function uniquesOf(jobs: readonly IncomingJob[]): [type: string, key: str
 /** What `keyUsersSql` has found: jobs that hold one of the keys, or wait for that. */
 export function holderIn(
   users: readonly (KeyHolder['job'] &
-    Record<'isNext' | 'hasBegun' | 'isLapsed', boolean> & { readonly name: string })[],
+    Record<'isNext' | 'hasBegun' | 'isLapsed', boolean> & { readonly name: string; readonly createdAt: number })[],
 ): AdmissionFacts['holder'] {
   const named = (isNext: boolean) =>
     new Map(users.flatMap((user) => (user.isNext === isNext ? [[user.name, user]] : [])))
@@ -31,15 +32,16 @@ export function holderIn(
   return (type, key) => {
     const holder = holders.get(`${type} ${key}`)
     if (!holder || holder.isLapsed) return
-    const { id, state, hasBegun } = holder
+    const { id, state, hasBegun, createdAt } = holder
     const next = nexts.get(`${type} ${key}`)
-    return { job: { id, state }, hasBegun, next: next ? { id: next.id, state: next.state } : null }
+    const waiting = next ? { id: next.id, state: next.state, createdAt: next.createdAt } : null
+    return { job: { id, state }, hasBegun, createdAt, next: waiting }
   }
 }
 
 /** Who holds the keys that `uniques` names, an expression of a JSON array of pairs, and who waits for them. */
 export function keyUsersSql(uniques: string, now: string, more = ''): string {
-  return `SELECT unique_jobs.type || ' ' || unique_key AS name, jobs.id, jobs.state, place = 2 AS "isNext", ${wasStarted} AS "hasBegun",
+  return `SELECT unique_jobs.type || ' ' || unique_key AS name, jobs.id, jobs.state, jobs.created_at AS "createdAt", place = 2 AS "isNext", ${wasStarted} AS "hasBegun",
       (${isKeyExpired('unique_jobs', now)}) IS TRUE AS "isLapsed"${more}
     FROM json_array_elements(${uniques}) AS asked (pair)
     JOIN unique_jobs ON unique_jobs.type = pair ->> 0 AND unique_key = pair ->> 1 AND place IS NOT NULL JOIN jobs ON jobs.id = job_id`

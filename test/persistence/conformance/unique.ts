@@ -268,8 +268,8 @@ export function testUnique(open: Open): void {
       const refused = await store.enqueue([aUnique({ onConflict: 'refuse' })])
 
       expect(third.map(({ id, unique }) => [id, unique])).toEqual([
-        [second.id, 'returned'],
-        [second.id, 'returned'],
+        [second.id, 'replaced'],
+        [second.id, 'replaced'],
       ])
       expect(fourth).toMatchObject({ id: first.id, unique: 'returned' })
       expect(refused).toMatchObject({ outcome: 'held', id: first.id })
@@ -280,10 +280,10 @@ export function testUnique(open: Open): void {
       const { store } = await open()
       const first = await enqueueOne(store, after)
 
-      expect(await enqueueOne(store, after)).toMatchObject({ id: first.id, unique: 'returned' })
+      expect(await enqueueOne(store, after)).toMatchObject({ id: first.id, unique: 'replaced' })
       expect(
         rows(await store.enqueue([aUnique({ key: 'x', ...after }), aUnique({ key: 'x', ...after })])),
-      ).toMatchObject([{ unique: 'stored' }, { unique: 'returned' }])
+      ).toMatchObject([{ unique: 'stored' }, { unique: 'replaced' }])
       await assertWhole(store)
     })
 
@@ -360,7 +360,7 @@ export function testUnique(open: Open): void {
       const running = await leaseOne(store)
       const second = await enqueueOne(store, after)
       clock.advance(2_000)
-      expect(await enqueueOne(store, after)).toMatchObject({ id: second.id, unique: 'returned' })
+      expect(await enqueueOne(store, after)).toMatchObject({ id: second.id, unique: 'replaced' })
 
       await settle(store, running, 'succeed')
 
@@ -395,6 +395,128 @@ export function testUnique(open: Open): void {
         await store.apply(left.map((job) => ({ ...leaseOf(job), event: 'succeed' as const })))
       }
       expect(ran).toHaveLength(40)
+      await assertWhole(store)
+    })
+  })
+
+  describe('a request that changes the job with its unique key', () => {
+    const replace = { onConflict: 'replace' } as const
+    const eventsOf = async (store: Store, id: number) =>
+      (await store.history(id, { after: 0, limit: 99 }))!.map(({ event }) => event)
+
+    test('gives it the payload, the priority, the retries and the time; the payload before is kept', async () => {
+      const { store, clock } = await open()
+      const first = await enqueueOne(store, {}, { payload: '1', delayMs: 60_000 })
+
+      const second = await enqueueOne(store, replace, { payload: '2', priority: 7, maxAttempts: 9 })
+      const third = await enqueueOne(store, replace, { payload: '3', delayMs: 5_000 })
+
+      expect(second).toEqual({ id: first.id, state: 'queued', created: false, unique: 'replaced' })
+      expect(third).toMatchObject({ id: first.id, state: 'scheduled' })
+      const runAt = clock.now() + 5_000
+      expect(await store.find(first.id)).toMatchObject({ payload: '3', priority: 0, maxAttempts: 2, runAt })
+      expect(await store.payloadAt(first.id, 1)).toBe('1')
+      expect(await store.payloadAt(first.id, 2)).toBe('2')
+      expect(await eventsOf(store, first.id)).toEqual(['enqueue', 'amend', 'amend'])
+      await assertWhole(store)
+    })
+
+    test('goes behind one that runs, and changes one that waits for its next attempt, which keeps its time', async () => {
+      const { store } = await open()
+      const first = await enqueueOne(store, {}, { payload: '1', maxAttempts: 9 })
+      const running = await leaseOne(store)
+      const behind = await enqueueOne(store, replace, { payload: '2' })
+      await store.send('cancel', behind.id)
+      await store.apply([{ ...leaseOf(running), event: 'fail', delayMs: 1_000 }])
+      const { runAt } = (await store.find(first.id))!
+
+      const changed = await enqueueOne(store, replace, { payload: '3', maxAttempts: 1 })
+
+      expect(behind).toMatchObject({ unique: 'blocked' })
+      expect(changed).toMatchObject({ id: first.id, state: 'retrying', unique: 'replaced' })
+      expect(await store.find(first.id)).toMatchObject({ payload: '3', maxAttempts: 9, runAt })
+      await assertWhole(store)
+    })
+
+    test('changes the one that waits for the end of another, and none of it is lost', async () => {
+      const { store } = await open()
+      await enqueueOne(store)
+      const running = await leaseOne(store)
+      const second = await enqueueOne(store, { onConflict: 'after' }, { payload: '1' })
+
+      const answers = await Promise.all(
+        ['2', '3', '4'].map((payload) => enqueueOne(store, { onConflict: 'after' }, { payload })),
+      )
+      await settle(store, running, 'succeed')
+
+      expect(answers.map(({ id, unique }) => [id, unique])).toEqual(answers.map(() => [second.id, 'replaced']))
+      const next = await leaseOne(store)
+      expect([next.id, next.payload]).toEqual([second.id, '4'])
+      expect(await eventsOf(store, second.id)).toEqual([
+        'enqueue',
+        'amend',
+        'amend',
+        'amend',
+        'unblock',
+        'lease',
+        'start',
+      ])
+      await assertWhole(store)
+    })
+
+    test('puts a debounced job off once more each time, but not for longer than it may wait in all', async () => {
+      const { store, clock } = await open()
+      const debounce = { onConflict: 'debounce', maxWaitMs: 2_500 } as const
+      const storedAt = clock.now()
+      const ask = (payload: string) => enqueueOne(store, debounce, { payload, delayMs: 1_000 })
+      const first = await ask('1')
+      const due: number[] = []
+      for (const payload of ['2', '3', '4']) {
+        clock.advance(900)
+        expect(await ask(payload)).toMatchObject({ id: first.id, unique: 'debounced' })
+        due.push((await store.find(first.id))!.runAt - storedAt)
+      }
+
+      expect(due).toEqual([1_900, 2_500, 2_700])
+      await store.sweep()
+      expect(await leaseOne(store)).toMatchObject({ id: first.id, payload: '4' })
+      await assertWhole(store)
+    })
+
+    test('is the same as a request for the job of an earlier item of its call', async () => {
+      const { store } = await open()
+
+      const answers = rows(
+        await store.enqueue([aUnique({}, { payload: '1' }), aUnique(replace, { payload: '2', delayMs: 1_000 })]),
+      )
+
+      expect(answers.map(({ unique, state }) => [unique, state])).toEqual([
+        ['stored', 'queued'],
+        ['replaced', 'scheduled'],
+      ])
+      expect(await store.find(answers[0]!.id)).toMatchObject({ payload: '2' })
+      await assertWhole(store)
+    })
+
+    test('of whose time nothing is said leaves it', async () => {
+      const { store, clock } = await open()
+      const first = await enqueueOne(store, {}, { delayMs: 60_000 })
+      const { runAt } = (await store.find(first.id))!
+      clock.advance(10)
+
+      const changed = await enqueueOne(store, { onConflict: 'after' }, { payload: '2' })
+      await store.amend(first.id, JSON.stringify({ priority: 5 }))
+
+      expect(changed).toMatchObject({ state: 'scheduled', unique: 'replaced' })
+      expect(await store.find(first.id)).toMatchObject({ payload: '2', priority: 5, runAt, state: 'scheduled' })
+    })
+
+    test('does not reach a job that has ended and holds its key for a time', async () => {
+      const { store } = await open()
+      const first = await enqueueOne(store, { until: 1e6 })
+      await settle(store, await leaseOne(store), 'succeed')
+
+      expect(await enqueueOne(store, replace)).toMatchObject({ id: first.id, unique: 'returned' })
       await assertWhole(store)
     })
   })

@@ -56,6 +56,7 @@ export class Transactions {
     const client = await this.#clients.check(given)
     const keys = jobs.flatMap(({ idempotency }) => idempotency?.key ?? [])
     const uniques = uniquesOf(jobs)
+    assertNoChanges(jobs)
     const { reads, depths, node } = this.#parts
     for (let tries = 1; ; tries++) {
       const room = depths.hasRoom(jobs.length) ? unlimited : await depths.look(jobs)
@@ -66,7 +67,13 @@ export class Transactions {
       )
       // One that may begin before the caller commits would not see what is committed with this.
       const holder = holderIn(holders.map(({ isOwn, ...holder }) => ({ ...holder, hasBegun: !isOwn })))
-      const facts = { ...room, keyed: (key: string) => stored.get(key), holder, nextId: () => this.#ids.next() }
+      const facts = {
+        ...room,
+        keyed: (key: string) => stored.get(key),
+        holder,
+        nextId: () => this.#ids.next(),
+        canAmend: false,
+      }
       const admission = new Admission([jobs], facts)
       const { newJobs } = admission
       const request = { transaction, now: node.now(), isKeyed: keys.length + uniques.length > 0, ...ofNewJobs(newJobs) }
@@ -108,6 +115,16 @@ export class Transactions {
     const sql = `SELECT 1 AS one FROM job_events WHERE job_id = :id AND seq = :leaseToken + 2 AND event = 'succeed'`
     return (await this.#parts.reads.one(sql, { id, leaseToken })) !== undefined
   }
+}
+
+/** A changed job would stay locked for the nodes until the transaction ends. */
+function assertNoChanges(jobs: readonly Pick<NewJobRow, 'unique'>[]): void {
+  const isChange = ({ unique }: Pick<NewJobRow, 'unique'>) =>
+    unique?.onConflict === 'replace' || unique?.onConflict === 'debounce'
+  if (!jobs.some(isChange)) return
+  const message =
+    'replace and debounce change a job that others may run, which a transaction of yours cannot: use after, or enqueue without a client'
+  throw new InvalidInputError([{ path: 'unique.onConflict', message }])
 }
 
 function markUncommitted(result: EnqueueResult, own: ReadonlySet<number>): EnqueueResult {

@@ -1,4 +1,5 @@
-import { Admission, type AdmissionFacts, type IncomingJob } from '../../admission.ts'
+import { Admission, type AdmissionFacts } from '../../admission.ts'
+import type { IncomingJob } from '../../new-jobs.ts'
 import type { EnqueuedJob } from '../../store.ts'
 import type { OwnNode } from '../nodes.ts'
 import type { Reads } from '../reads.ts'
@@ -39,6 +40,7 @@ export class Admissions {
         keyed: (key: string) => keyed.get(key),
         holder: holderIn(holders),
         nextId: () => this.#ids.next(),
+        canAmend: true,
       }
       const admission = new Admission(calls, facts)
       this.#depths.expect(admission.newJobs.length)

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
-import type { AdmissionFacts, IncomingJob } from '../../admission.ts'
+import type { AdmissionFacts } from '../../admission.ts'
 import { CountingTime } from '../../counting-time.ts'
+import type { IncomingJob } from '../../new-jobs.ts'
 import { reserveInQueues } from '../../queue-limit.ts'
 import { isParked, isReady, isTimed } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'

@@ -1,8 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../../errors.ts'
 import { timers } from '../../../runtime/timers.ts'
+import type { IncomingJob } from '../../new-jobs.ts'
 import { reportsOf } from '../../reports.ts'
 import type { EnqueueResult, LeaseEvent, NewJobRow } from '../../store.ts'
+import { type ChangeRequest, changesOf } from '../../unique-conflict.ts'
 import type { Epochs } from '../epochs.ts'
 import { failureOf } from '../failure.ts'
 import type { Health } from '../health.ts'
@@ -226,7 +228,8 @@ export class GroupCommit {
       const cancels = admission.replaced.map(
         ({ id, ...change }): Change => ({ event: 'cancel', jobs: [{ id }], ...change }),
       )
-      const coming = { newJobs: admission.newJobs, changes: [...gathered.changes, ...own, ...cancels] }
+      const amends = admission.amendments.map(toChange)
+      const coming = { newJobs: admission.newJobs, changes: [...gathered.changes, ...own, ...cancels, ...amends] }
       claims.makeWay(coming)
       const step: Step = {
         ...coming,
@@ -329,6 +332,11 @@ export class GroupCommit {
   #reject(batch: Batch, error: Error): void {
     for (const call of callsOf(batch)) call.reject(error)
   }
+}
+
+function toChange(amendment: ChangeRequest<IncomingJob>): Change {
+  const { id, job } = amendment
+  return { event: 'amend', jobs: [{ id }], cause: job.cause, given: changesOf(amendment), isRequired: true }
 }
 
 function pause(ms: number): Promise<void> {

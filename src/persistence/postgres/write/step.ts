@@ -21,6 +21,8 @@ export interface Change {
   /** Of an `amend`, which is of one job: JSON text, as `Store.amend` has it; and whether it is requeued first. */
   readonly given?: string
   readonly requeue?: boolean
+  /** If the job cannot take it any more, nothing of the transaction is stored, and its new jobs are decided anew. */
+  readonly isRequired?: boolean
 }
 
 /** How many jobs somebody asks for, and whether they are to be started as well. */
@@ -156,6 +158,7 @@ function ofChanges(changes: Step['changes']): Given {
     attempts: column(({ traceparent }) => traceparent),
     given_changes: changes.some(({ given }) => given) ? each(({ given }) => given ?? null) : null,
     requeue: each(({ requeue }) => requeue ?? false),
+    required: changes.some(({ isRequired }) => isRequired) ? each(({ isRequired }) => isRequired ?? false) : null,
     results: column(({ result }) => result),
   }
 }

@@ -6,8 +6,10 @@ import { Admission, type AdmissionFacts } from '../../admission.ts'
 import { runAtOf, stateOf } from '../../new-jobs.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import type { EnqueueResult, NewJobRow } from '../../store.ts'
+import { changesOf } from '../../unique-conflict.ts'
 import { type Batch, countBatched, type Differing, fromBatches, intoBatches } from '../batches.ts'
 import type { Answers, NewCalls, WriterOptions } from '../thread/protocol.ts'
+import { JobChanges } from './job-changes.ts'
 import type { JobTraces } from './job-traces.ts'
 import { QueueDepths } from './queue-depths.ts'
 import type { Transitions } from './transitions.ts'
@@ -17,6 +19,7 @@ export class JobInserts {
   readonly #db: Database.Database
   readonly #transitions: Transitions
   readonly #traces: JobTraces
+  readonly #changes: JobChanges
   readonly #depthMax: number
   readonly #queues: QueueDepths
   readonly #sql: ReturnType<typeof prepare>
@@ -29,6 +32,7 @@ export class JobInserts {
     this.#db = db
     this.#transitions = transitions
     this.#traces = traces
+    this.#changes = new JobChanges(db, transitions)
     this.#depthMax = options.maxQueueDepth
     this.#queues = new QueueDepths(db, options.maxDepthPerQueue ?? Number.POSITIVE_INFINITY)
     this.#sql = prepare(db)
@@ -73,12 +77,17 @@ export class JobInserts {
       keyed: (key) => this.#keyed(key),
       holder: (type, key) => this.#transitions.uniqueKeys.holder(type, key, now),
       nextId: () => ++lastId,
+      canAmend: true,
     })
     admission.setStates(now)
     for (const { id, cause } of admission.replaced) this.#replace(id, cause, now)
     if (admission.newJobs.length > 0) {
       this.#insert(intoBatches(admission.newJobs.map(({ job }) => job)), now)
       assert.equal(this.lastJobId, lastId)
+    }
+    for (const amendment of admission.amendments) {
+      const isDone = this.#changes.amend(amendment.id, changesOf(amendment), now, amendment.job.cause)
+      assert(isDone, 'a job that holds a unique key could not be changed')
     }
     this.#countReplays(admission.replayed, now)
     return admission.results

@@ -14,6 +14,9 @@ interface Plan {
   readonly changed: string
 }
 
+/** Later than any instant that there is. */
+const noLimitMs = 1e15
+
 /** Changes jobs that wait, and keeps what they were. */
 export class JobChanges {
   readonly #transitions: Transitions
@@ -53,7 +56,8 @@ function prepare(db: Database.Database) {
         SELECT attempt, run_at, max_attempts, jobs.priority AS old_priority, payload, ${given} AS given,
           coalesce(:changes ->> 'priority', jobs.priority) AS priority,
           coalesce(:changes ->> 'maxAttempts', max_attempts) AS maxAttempts,
-          coalesce(max(:now, coalesce(:changes ->> 'runAt', :now + (:changes ->> 'delayMs'))), run_at) AS runAt
+          coalesce(max(:now, min(coalesce(:changes ->> 'runAt', :now + (:changes ->> 'delayMs')),
+            created_at + coalesce(:changes ->> 'maxWaitMs', ${noLimitMs}))), run_at) AS runAt
         FROM jobs LEFT JOIN job_payloads ON job_id = id WHERE id = :id AND ${takes('amend')} AND ${isValidRow}
       ) WHERE maxAttempts > attempt`),
     keep: db.prepare(`

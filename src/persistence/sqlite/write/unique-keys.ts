@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { KeyHolder } from '../../admission.ts'
+import type { KeyHolder } from '../../new-jobs.ts'
 import type { JobRange } from '../../sql/ranges.ts'
 import { takes } from '../../sql/transitions.ts'
 import { isKeyAwaited, isKeyExpired, isKeyFreed, wasStarted } from '../../sql/unique-keys.ts'
@@ -29,8 +29,9 @@ export class UniqueKeys {
   holder(type: string, key: string, now: number): KeyHolder | undefined {
     const [holder, next] = this.#sql.users.all({ type, key, now }) as (KeyHolder['job'] & Record<string, number>)[]
     if (!holder || holder.isLapsed) return
-    const { id, state, hasBegun } = holder
-    return { job: { id, state }, hasBegun: hasBegun === 1, next: next ? { id: next.id, state: next.state } : null }
+    const { id, state, hasBegun, createdAt } = holder
+    const waiting = next ? { id: next.id, state: next.state, createdAt: next.createdAt! } : null
+    return { job: { id, state }, hasBegun: hasBegun === 1, createdAt: createdAt!, next: waiting }
   }
 
   /** For new jobs of one type with consecutive ids: a JSON array with the `unique` of each, null for one without. */
@@ -83,7 +84,7 @@ function prepare(db: Database.Database) {
     isHeld: db.prepare('SELECT 1 FROM unique_jobs WHERE place IS NOT NULL LIMIT 1'),
     newest: db.prepare('SELECT max(job_id) FROM unique_jobs').pluck(),
     users: db.prepare(`
-      SELECT jobs.id, jobs.state, ${wasStarted} AS hasBegun, (${lapsed}) IS TRUE AS isLapsed FROM unique_jobs JOIN jobs ON jobs.id = job_id
+      SELECT jobs.id, jobs.state, jobs.created_at AS createdAt, ${wasStarted} AS hasBegun, (${lapsed}) IS TRUE AS isLapsed FROM unique_jobs JOIN jobs ON jobs.id = job_id
       WHERE unique_jobs.type = :type AND unique_key = :key AND place IS NOT NULL ORDER BY place`),
     freeLapsed: db.prepare(`
       UPDATE unique_jobs SET place = NULL WHERE type = :type AND ${lapsed}
