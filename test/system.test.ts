@@ -56,6 +56,10 @@ describe('a job', () => {
       startedAt: startAt,
       finishedAt: startAt,
       error: null,
+      uniqueKey: null,
+      progress: null,
+      progressAt: null,
+      progressAttempt: null,
     })
     const at = startAt
     expect(await system.history(1)).toEqual([
@@ -429,7 +433,6 @@ describe('cancelling', () => {
 
   test.each([
     ['succeeded', () => {}, []],
-    ['dead', throws, ['requeue']],
     ['cancelled', () => {}, ['requeue']],
   ] as const)('a %s job is refused, with what it allows', async (state, run, events) => {
     const { system } = await openSystem({ runs: { work: run } })
@@ -702,6 +705,7 @@ describe('the counts', () => {
     })
 
     expect(await system.counts()).toEqual({
+      blocked: 0,
       scheduled: 1,
       queued: 0,
       leased: 0,

@@ -316,6 +316,10 @@ describe('GET /jobs/:id', () => {
       finished_at: null,
       error: null,
       trace_id: null,
+      unique_key: null,
+      progress: null,
+      progress_at: null,
+      progress_attempt: null,
     })
   })
 
@@ -344,6 +348,10 @@ describe('GET /jobs/:id', () => {
       finished_at: instant,
       error: null,
       trace_id: null,
+      unique_key: null,
+      progress: null,
+      progress_at: null,
+      progress_attempt: null,
     })
   })
 
@@ -624,7 +632,7 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
   test.each([
     ['cancel', 'succeeded', []],
     ['requeue', 'succeeded', []],
-    ['requeue', 'scheduled', ['due', 'cancel', 'amend']],
+    ['requeue', 'scheduled', ['cancel', 'amend', 'due']],
     ['cancel', 'cancelled', ['requeue']],
   ])('answer 409 to %s of a job that is %s, with its state and what it allows', async (command, state, events) => {
     const { post, get, untilState } = await startHttp()

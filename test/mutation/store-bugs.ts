@@ -813,6 +813,26 @@ const jobs: readonly Mutation[] = [
       replace: 'AND',
     },
   ),
+  bug(
+    'a dead job keeps the key that another gets',
+    conformance(
+      'the key of a dead job answers the same request with that job, and a request that replaces it with a new one',
+    ),
+    {
+      file: sqlite('write/insert-jobs'),
+      find: `this.#transitions.apply('cancel', intoRanges([{ id }], cause), now);`,
+      replace: '',
+    },
+  ),
+  bug(
+    'a job that lives loses its key to another',
+    conformance('the key of a dead job goes to a new job only if it is dead'),
+    {
+      file: 'persistence/admission.js',
+      find: 'stored && replaceDead && isDead(stored.job.state)',
+      replace: 'stored && replaceDead',
+    },
+  ),
   bug('an amend leaves a job no attempt', conformance('an amend leaves a job at least one attempt'), {
     file: sqlite('write/job-changes'),
     text: 'WHERE maxAttempts > attempt',

@@ -11,6 +11,7 @@ const statements: Readonly<Record<string, string>> = {
   jobs: `SELECT ${jobs} FROM jobs ORDER BY id`,
   transitions:
     'SELECT id, job_id, seq, event, from_state, to_state, attempt, at, error, cause FROM job_events ORDER BY id',
+  versions: 'SELECT job_id, seq, priority, max_attempts, payload FROM job_versions ORDER BY job_id, seq',
   traces: 'SELECT job_id, traceparent, tracestate, last_attempt FROM job_traces ORDER BY job_id',
   progress: 'SELECT job_id, value, attempt, at FROM job_progress ORDER BY job_id',
   logs: 'SELECT job_id, n, attempt, at, bytes, level, message, fields FROM job_logs ORDER BY job_id, n',

@@ -160,6 +160,38 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     expect(await store.recoverOrphans()).toMatchObject({ running: 1, wasStopping: true })
   })
 
+  test('are changed there too, with what they were before, and a key that goes to another goes there too', async () => {
+    const file = await aServedFile()
+    const { store } = file
+    await store.enqueue([aJob({ payload: '1', delayMs: 1e9 }), keyed('a'), aJob({ payload: '1', delayMs: 1e9 })])
+    await store.amend(1, '{"payload":"2","maxAttempts":9}')
+    const [job] = await store.lease({ limit: 1, wait: false, start: true })
+    await store.apply([{ id: job!.id, leaseToken: job!.leaseToken, event: 'reject' }])
+    let done = false
+    const { run, connectionString, schema } = await copy(file.path, ({ step }) => {
+      if (step === 'waiting' && !done) done = true
+    })
+    const working = (async () => {
+      while (!done) await new Promise((resolve) => setTimeout(resolve, 5))
+      await store.amend(1, '{"payload":"3","priority":5}')
+      await store.amend(3, '{"payload":"2","delayMs":5}')
+      await store.amend(3, '{"payload":"1"}')
+      const { idempotency, ...rest } = keyed('a')
+      await store.enqueue([{ ...rest, idempotency: { ...idempotency!, replaceDead: true } }])
+      await file.stop()
+    })()
+
+    await Promise.all([run(), working])
+
+    const here = storedIn(file.path)
+    expect(await storedAt(connectionString, schema)).toEqual(here)
+    expect(here.versions).toHaveLength(4)
+    expect(here.jobs!.map((row) => row.idempotency_key)).toEqual([null, null, null, 'a'])
+    const { store: moved } = await openPostgres({ path: schema })
+    expect((await moved.verify()).violations).toEqual([])
+    expect(await moved.payloadAt(1, 1)).toBe('1')
+  })
+
   test('are removed there too if retention removes them meanwhile, and their keys are free', async () => {
     const file = await aServedFile({ retentionMs: 1_000 })
     const { store, clock } = file
