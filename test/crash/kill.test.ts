@@ -82,12 +82,14 @@ describe.concurrent('a process that is killed', () => {
     const first = await startChild({ database, holdMs: 600_000, settings })
     const reader = await createJobSystem({ database })
     const many = (count: number, job: object) => Array.from({ length: count }, () => ({ payload: null, ...job }))
+    const unique = { key: 'twin', until: 'ended', onConflict: 'after' }
     const jobs = await first.enqueue([
       ...many(500, { type: 'quick', priority: 10 }),
       ...many(20, { type: 'flaky', priority: 9 }),
       ...many(10, { type: 'hopeless', priority: 9, maxRetries: 0 }),
       ...many(10, { type: 'quick', priority: 8 }),
-      ...many(300, { type: 'hold' }),
+      ...many(1, { type: 'hold', priority: 7, unique }),
+      ...many(298, { type: 'hold' }),
       ...many(140, { type: 'quick', delayMs: 600_000 }),
       ...many(20, { type: 'quick', delayMs: 600_000 }),
     ] as never)
@@ -97,6 +99,7 @@ describe.concurrent('a process that is killed', () => {
       const called = started(database).length === 500 + 20 + 10 + 10 + 10
       return called && running === 10 && retrying === 20 && dead === 10
     })
+    await first.enqueue([{ type: 'hold', payload: null, unique }] as never)
     // The dispatcher leaves none that is leased but not started.
     const { store: other } = await openStore({
       path: database,

@@ -85,7 +85,9 @@ function begin(common: Common, isBlocked: boolean): Gathered {
 
 function belongsTo({ common, isBlocked }: Gathered, job: WithoutPayload): boolean {
   const isSame = common.runAt === job.runAt && common.delayMs === job.delayMs && common.cause === job.cause
-  return isSame && isBlocked === (job.unique?.behind !== undefined)
+  // Unique keys are those of one type.
+  const isOfType = job.unique === null || common.type === job.type
+  return isSame && isOfType && isBlocked === (job.unique?.behind !== undefined)
 }
 
 /** The fields of the first job are not read by name for each of the others: a name in a variable costs 10 ns. */

@@ -25,6 +25,29 @@ async function assertWhole(store: Store) {
 /** A unique key has one holder, whoever asks, and it has it neither longer nor shorter than was said. */
 export function testUnique(open: Open): void {
   describe('a unique key', () => {
+    test('is that of its own type, whatever is stored beside it', async () => {
+      const { store } = await open()
+
+      await Promise.all([
+        store.enqueue([aJob({ type: 'other' }), aUnique({ key: 'a' })]),
+        store.enqueue([aUnique({ key: 'b' }), aUnique({ key: 'b' }, { type: 'other' }), aUnique({ key: 'c' })]),
+      ])
+
+      for (const [key, type, outcome] of [
+        ['a', 'work', 'returned'],
+        ['b', 'work', 'returned'],
+        ['b', 'other', 'returned'],
+        ['c', 'work', 'returned'],
+        ['a', 'other', 'stored'],
+        ['c', 'other', 'stored'],
+      ])
+        expect([key, type, (await enqueueOne(store, { key: key! }, { type: type! })).unique]).toEqual([
+          key,
+          type,
+          outcome,
+        ])
+    })
+
     test('that is held answers with its holder, in the state that this has', async () => {
       const { store } = await open()
 
