@@ -33,6 +33,7 @@ const rooms: Readonly<Record<string, RegExp>> = {
   runtime: /^$/,
   machines: /^runtime\/timers/,
   job: /^(machines\/|errors|config)/,
+  schedule: /^(job\/|errors|config)/,
   handlers: /^(job\/|errors|config)/,
   persistence: /^(machines\/|job\/|runtime\/|errors)/,
   observe: /^(machines\/|job\/|persistence\/(store|histogram)\.|runtime\/|errors|config)/,

@@ -1,5 +1,5 @@
-import type { DueTicks, MissedPolicy } from './missed.ts'
-import type { Timing } from './ticks.ts'
+import { type DueTicks, dueTicks, type MissedPolicy } from './missed.ts'
+import { type Timing, ticksOf } from './ticks.ts'
 
 /** A stored schedule, as far as its ticks depend on it. */
 export interface Planned {
@@ -23,6 +23,20 @@ interface TimingChange {
  * What writing a schedule again changes about its ticks; null if its timing is as before, so that every start of a program may write its
  * schedules without losing what was missed. A new timing counts from `now` and owes nothing from before.
  */
-export function changeOfTiming(_kept: Planned, _given: Timing, _now: number): TimingChange | null {
-  throw new Error('not yet')
+export function changeOfTiming(
+  { timing, missed, since, lastTick }: Planned,
+  given: Timing,
+  now: number,
+): TimingChange | null {
+  if (isSame(timing, given)) return null
+  return {
+    settle: dueTicks(ticksOf(timing, since), lastTick, now, missed),
+    since: timing.everyMs === given.everyMs ? since : now,
+    // A clock that was set back must not plan a second time what was dealt with.
+    lastTick: Math.max(lastTick, now),
+  }
+}
+
+function isSame(kept: Timing, given: Timing): boolean {
+  return (Object.keys(given) as (keyof Timing)[]).every((field) => kept[field] === given[field])
 }

@@ -20,6 +20,7 @@ export interface CronField {
   readonly unevenSteps: readonly string[]
 }
 
+const lastDay = 'write L for the last day of a month, LW for its last weekday, or a number'
 const fieldTakes = 'write *, */5, 1, 1-5, 1-5/2 or a list of these with commas'
 
 /** Reads one field; returns what is wrong with it, and how to write it, as text. */
@@ -117,6 +118,9 @@ function allOf(kind: FieldKind): ReadonlySet<number> {
 
 function unknownName(text: string, kind: FieldKind): string {
   const short = text.slice(0, 3).toUpperCase()
+  if (kind.special === 'date' && /^l/i.test(text)) return lastDay
+  if (kind.special === 'weekday' && /^[a-z]{3}l$/i.test(text) && kind.names?.includes(short))
+    return `write ${kind.names.indexOf(short)}L for the last ${short} of a month`
   if (kind.names?.includes(short)) return `a name has three letters: write ${short}`
   if (/^[hH]$/.test(text)) return 'H hides when a job runs: write a number, and set a jitter to spread jobs'
   if (/^l/i.test(text) && kind.special === 'weekday')
@@ -133,8 +137,6 @@ function strange(element: string, kind: FieldKind): string {
   if (/^\d+(-\d+){2,}$/.test(element)) return `a range has two ends: write ${element.split('-').slice(0, 2).join('-')}`
   if (/#/.test(element) && kind.special === 'weekday')
     return 'the number after # must be 1 to 5: write 5#3 for the third Friday'
-  if (/^L/i.test(element) && kind.special === 'date')
-    return 'write L for the last day, LW for the last weekday, or a number'
   if (element === '?') return 'only a day field may be ?: write *'
   if (/^H\(/i.test(element)) return 'H hides when a job runs: write a number, and set a jitter to spread jobs'
   return `${JSON.stringify(element.slice(0, 20))} is not a number from ${min} to ${max}: ${fieldTakes}`

@@ -1,4 +1,5 @@
-import type { Naming, NewJob } from '../job/fields.ts'
+import { z } from 'zod'
+import { fields as jobFields, type Naming, type NewJob, name as nameSchema, snakeCase } from '../job/fields.ts'
 import type { MissedPolicy } from './missed.ts'
 import type { Timing } from './ticks.ts'
 
@@ -40,10 +41,87 @@ export interface Schedule {
   readonly jitterMs: number
 }
 
-/**
- * Checks a caller's input and completes it. `checkJob` checks the job as `toRow` does, with the caller's names. Throws `InvalidInputError`
- * with every fault.
- */
-export function parseSchedule(_input: unknown, _naming: Naming, _checkJob: (job: unknown) => unknown): Schedule {
-  throw new Error('not yet')
+const everyMinMs = 1_000
+const everyMaxMs = 31_622_400_000
+const jitterMaxMs = 86_400_000
+
+const duration = (min: number, max: number) => {
+  const takes = `must be a whole number of ms from ${min} to ${max}`
+  return z.int(takes).min(min, takes).max(max, takes)
 }
+const oneOf = <const Values extends readonly string[]>(values: Values) =>
+  z.enum(values, `must be one of: ${values.join(', ')}`)
+
+/** A field of a schedule that a caller may set. Its description, default and examples are those of the HTTP API. */
+interface Field {
+  readonly takes: z.ZodType
+  /** The same in JSON, if that differs. */
+  readonly inJson?: z.ZodType
+}
+
+/** Every field, in the order in which errors list them. `NewSchedule` documents what each means to callers. */
+const fields = {
+  name: {
+    takes: nameSchema.meta({ description: 'What identifies the schedule: 1 to 64 letters, digits and `. _ : -`.' }),
+  },
+  cron: {
+    takes: z
+      .string('must be a text')
+      .optional()
+      .meta({ description: 'A cron expression. Either this or `every_ms`.', examples: ['30 9 * * 1-5'] }),
+  },
+  everyMs: {
+    takes: duration(everyMinMs, everyMaxMs)
+      .optional()
+      .meta({ description: 'An interval in ms, counted from `starts_at`, otherwise from the creation.' }),
+  },
+  zone: {
+    takes: z
+      .string('must be a text')
+      .optional()
+      .meta({ description: 'An IANA time zone.', default: 'UTC', examples: ['Europe/Berlin'] }),
+  },
+  job: {
+    takes: z
+      .looseObject({}, 'must be an object that describes one job')
+      .meta({ description: 'The job of each tick: its type, payload, queue and so on.' }),
+  },
+  overlap: {
+    takes: oneOf(['allow', 'skip'])
+      .optional()
+      .meta({ description: 'Whether a tick makes a job while the last one has not ended.', default: 'allow' }),
+  },
+  missed: {
+    takes: oneOf(['skip', 'one', 'all'])
+      .optional()
+      .meta({ description: 'Whether missed ticks get no job, one for all, or one each.', default: 'one' }),
+  },
+  jitterMs: {
+    takes: duration(0, jitterMaxMs)
+      .optional()
+      .meta({ description: 'Delays each job by up to this many ms, the same for the same tick.', default: 0 }),
+  },
+  startsAt: {
+    takes: jobFields.runAt.takes,
+    inJson: jobFields.runAt.inJson.describe('The first instant at which it may tick: RFC 3339 with an offset.'),
+  },
+  endsAt: {
+    takes: jobFields.runAt.takes,
+    inJson: jobFields.runAt.inJson.describe('The instant from which it no longer ticks: RFC 3339 with an offset.'),
+  },
+} satisfies Readonly<Record<keyof NewSchedule, Field>>
+
+/** The fields with the names that callers use, in their order. */
+export const scheduleFields = (
+  naming: Naming,
+): readonly (readonly [field: keyof NewSchedule, name: string, takes: z.ZodType])[] =>
+  Object.entries(fields).map(([field, about]: [string, Field]) =>
+    naming === 'camelCase'
+      ? [field as keyof NewSchedule, field, about.takes]
+      : [field as keyof NewSchedule, snakeCase(field), about.inJson ?? about.takes],
+  )
+
+/** Describes a schedule as HTTP accepts it. Its expression, zone and job are checked separately. */
+export const newScheduleSchema: z.ZodType = z.strictObject(
+  Object.fromEntries(scheduleFields('snake_case').map(([, name, takes]) => [name, takes])),
+)

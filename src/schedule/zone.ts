@@ -39,7 +39,7 @@ export class Zone {
     })
   }
 
-  /** The zone of a name that `zoneIssue` accepts. */
+  /** The zone of a name that `zoneIssues` accepts. */
   static named(name: string): Zone {
     const key = name.toLowerCase()
     const zone = zones.get(key) ?? new Zone(name)
@@ -105,19 +105,19 @@ export class Zone {
   }
 }
 
-/** Why a text is not the name of a zone; undefined if it is. */
-export function zoneIssue(name: unknown, path: string): InputIssue | undefined {
-  const message = zoneFault(name)
-  return message === undefined ? undefined : { path, message }
+/** Why a value is not the name of a zone; empty if it is. */
+export function zoneIssues(name: unknown, path: string): readonly InputIssue[] {
+  const message = faultOf(name)
+  return message === undefined ? [] : [{ path, message }]
 }
 
 const zoneTakes = 'must be the name of a time zone, such as Europe/Berlin or UTC'
 
-function zoneFault(name: unknown): string | undefined {
+function faultOf(name: unknown): string | undefined {
   if (typeof name !== 'string') return zoneTakes
   const hours = /^(?:UTC|GMT|Etc\/GMT)?([+-])(\d{1,2})(:?\d\d)?$/i.exec(name)
   if (hours && !isKnown(name)) return `${zoneTakes}, not an offset${fixedZone(hours)}`
-  if (!/^[A-Za-z][\w+/-]*$/.test(name)) return zoneTakes
+  if (name.trim() === '') return zoneTakes
   if (!isKnown(name)) return `${zoneTakes}; Node.js does not know ${JSON.stringify(name.slice(0, 64))}${meant(name)}`
   if (name.length !== 3 || shortNames.includes(name.toUpperCase())) return undefined
   const { timeZone } = new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions()

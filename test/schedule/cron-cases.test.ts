@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parseCron } from '../../src/schedule/cron.ts'
 import { nextCronTick } from '../../src/schedule/cron-ticks.ts'
-import { Zone, zoneIssue } from '../../src/schedule/zone.ts'
+import { Zone, zoneIssues } from '../../src/schedule/zone.ts'
 
 interface Case {
   readonly id: number
@@ -35,7 +35,7 @@ describe('each case of the table, in which other schedulers were measured', () =
 
   test.each(cases.filter(({ error }) => error))('$id: $topic, $expression in $zone is refused: $why', (asked) => {
     const cron = parseCron(asked.expression, 'cron')
-    const issues = [...(Array.isArray(cron) ? cron : []), zoneIssue(asked.zone, 'zone') ?? []].flat()
+    const issues = [...(Array.isArray(cron) ? cron : []), ...zoneIssues(asked.zone, 'zone')]
 
     expect(issues).toEqual([{ path: expect.stringMatching(/^(cron|zone)$/), message: expect.any(String) }])
   })
