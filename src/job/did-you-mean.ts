@@ -31,6 +31,15 @@ const otherNames: ReadonlyMap<string, readonly string[]> = new Map(
     idempotency_key: ['jobid', 'key', 'uniquekey', 'dedupekey'],
     runAt: ['scheduledat', 'at', 'when', 'runafter', 'startat'],
     run_at: ['scheduledat', 'at', 'when', 'runafter', 'startat'],
+    cron: ['pattern', 'expression', 'crontab', 'schedule', 'rule'],
+    everyMs: ['interval', 'repeat', 'every'],
+    every_ms: ['interval', 'repeat', 'every'],
+    zone: ['timezone', 'tz', 'location'],
+    missed: ['catchup', 'misfire', 'misfirepolicy'],
+    startsAt: ['start', 'startdate', 'from'],
+    starts_at: ['start', 'startdate', 'from'],
+    endsAt: ['end', 'enddate', 'until'],
+    ends_at: ['end', 'enddate', 'until'],
   }),
 )
 
