@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { dueTicks } from '../../src/schedule/missed.ts'
 import { type Timing, ticksOf } from '../../src/schedule/ticks.ts'
@@ -135,4 +136,44 @@ describe('after a downtime', () => {
 
     expect(due.run.map(({ tick }) => (tick - last) / minute)).toEqual([7, 14, 21, 28, 35, 42, 49, 56])
   })
+})
+
+test('what is missed, and what runs, is as in a list of all ticks', () => {
+  const start = at('2026-10-20T00:00:00Z')
+  const some = fc.constantFrom(
+    '* * * * *',
+    '*/7 * * * *',
+    '0 */5 * * *',
+    '30 2 * * *',
+    '* 2 * * 0',
+    '0 9 1-7 * 1',
+    '*/10 0 3 * * *',
+  )
+  const property = fc.property(
+    some,
+    fc.integer({ min: 0, max: 9 * 24 * hour }),
+    fc.integer({ min: 0, max: 4 * 24 * hour }),
+    fc.constantFrom('skip', 'one', 'all'),
+    (cron, offset, downtime, policy) => {
+      const ticks = byCron(cron, 'Europe/Berlin')
+      const lastTick = start + offset
+      const now = lastTick + downtime
+      const all: number[] = []
+      for (let tick = ticks.next(lastTick)!; tick <= now; tick = ticks.next(tick)!) all.push(tick)
+      const missed = all.filter((tick) => tick < now - minute)
+      const runs = {
+        skip: [],
+        one: missed.slice(-1),
+        all: missed.filter((tick) => tick >= now - 24 * hour).slice(-100),
+      }
+
+      const due = dueTicks(ticks, lastTick, now, policy as 'skip' | 'one' | 'all')
+
+      expect(due.run.map(({ tick }) => tick)).toEqual([...runs[policy], ...all.slice(missed.length)])
+      expect(due.missed?.count ?? 0).toBe(missed.length)
+      expect(due.skipped).toBe(missed.length - runs[policy].length)
+      expect(due.lastTick).toBe(all.at(-1) ?? lastTick)
+    },
+  )
+  fc.assert(property, { seed: 20_261_130, numRuns: 300 })
 })
