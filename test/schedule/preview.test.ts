@@ -39,35 +39,33 @@ test('a tick of an interval shows its fraction of a second, and an old offset it
 })
 
 describe('a warning is given for', () => {
-  test.each([
-    [
-      'two day fields of which either is enough',
-      '0 0 13 * 5',
-      ['it runs on each day that is "13" of the month or "5" of'],
-    ],
-    ['a step that does not divide its field', '*/7 * * * *', ['*/7 is uneven']],
-    ['the same as a range', '0 0-23/5 * * *', ['0-23/5 is uneven']],
-    [
-      'a fixed time in the next gap',
-      '30 2 * * *',
-      ['Europe/Berlin has no 02:30:00 on 2027-03-28', 'it runs at 03:00:00'],
-    ],
-    ['nothing if both day fields must match', '0 0 1-7 * */7', []],
-    ['nothing if the step divides', '*/15 */6 * * *', []],
-    ['nothing if the time is not in a gap', '30 3 * * *', []],
-    ['nothing if the gap is on another day', '30 2 * * 1', []],
-    ['nothing if it runs at each time that is shown', '*/5 2 * * *', []],
-    ['nothing in a zone without gaps', '30 2 * * *', [], 'UTC'],
-    ['a name with a sign', '0 12 * * *', ['Etc/GMT+3 is -03:00, west of Greenwich'], 'Etc/GMT+3'],
-  ] as readonly (readonly [string, string, readonly string[], string?])[])(
-    '%s: %s',
-    (_, cron, expected, zone = 'Europe/Berlin') => {
-      const warnings = timingWarnings(timing(cron, zone), now)
-
-      expect(warnings).toHaveLength(Math.min(expected.length, 1))
-      for (const part of expected) expect(warnings[0]).toContain(part)
+  const cases: readonly { what: string; cron: string; zone?: string; expected: readonly string[] }[] = [
+    {
+      what: 'two day fields of which either is enough',
+      cron: '0 0 13 * 5',
+      expected: ['it runs on each day that is "13" of the month or "5" of'],
     },
-  )
+    { what: 'a step that does not divide its field', cron: '*/7 * * * *', expected: ['*/7 is uneven'] },
+    { what: 'the same as a range', cron: '0 0-23/5 * * *', expected: ['0-23/5 is uneven'] },
+    {
+      what: 'a fixed time in the next gap',
+      cron: '30 2 * * *',
+      expected: ['Europe/Berlin has no 02:30:00 on 2027-03-28', 'it runs at 03:00:00'],
+    },
+    { what: 'a name with a sign', cron: '0 12 * * *', zone: 'Etc/GMT+3', expected: ['is -03:00, west of Greenwich'] },
+    { what: 'nothing if both day fields must match', cron: '0 0 1-7 * */7', expected: [] },
+    { what: 'nothing if the step divides', cron: '*/15 */6 * * *', expected: [] },
+    { what: 'nothing if the time is not in a gap', cron: '30 3 * * *', expected: [] },
+    { what: 'nothing if the gap is on another day', cron: '30 2 * * 1', expected: [] },
+    { what: 'nothing if it runs at each time that is shown', cron: '*/5 2 * * *', expected: [] },
+    { what: 'nothing in a zone without gaps', cron: '30 2 * * *', zone: 'UTC', expected: [] },
+  ]
+  test.each(cases)('$what: $cron', ({ cron, zone, expected }) => {
+    const warnings = timingWarnings(timing(cron, zone), now)
+
+    expect(warnings).toHaveLength(Math.min(expected.length, 1))
+    for (const part of expected) expect(warnings[0]).toContain(part)
+  })
 
   test('an interval gets none', () => {
     expect(timingWarnings({ ...timing('x'), cron: null, everyMs: 5_000 }, now)).toEqual([])
