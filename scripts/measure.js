@@ -238,11 +238,12 @@ function houseWords() {
 }
 
 /**
- * What a job passes between the socket and its handler, by way of a store: not code that observes, shows, checks, tests or moves it to another database, and not the handlers themselves.
+ * What a job passes between the socket and its handler, by way of a store: not code that observes, shows, checks, tests or moves it to another database, and
+ * not the handlers themselves. What a schedule keeps is not a job yet: its jobs go this way from the store on.
  */
 function isOnTheWay(path, store) {
   if (stores.some((other) => other !== store && path.startsWith(`persistence/${other}/`))) return false
-  return !/^(observe|cli|testing|explain|telemetry)\/|dashboard|openapi|verify|migrations|\/copy\/|whole-jobs|handlers\/(email|webhook|sleep)/.test(
+  return !/^(observe|cli|testing|explain|telemetry)\/|schedule|dashboard|openapi|verify|migrations|\/copy\/|whole-jobs|handlers\/(email|webhook|sleep)/.test(
     path,
   )
 }

@@ -171,6 +171,28 @@ export class BulkStateError extends JobSystemError {
   }
 }
 
+/** No schedule has that name: there was never one, or it ended and retention removed it. */
+export class ScheduleNotFoundError extends JobSystemError {
+  readonly schedule: string
+
+  constructor(schedule: string) {
+    super('schedule_not_found', `no schedule has the name ${JSON.stringify(schedule)}`)
+    this.schedule = schedule
+  }
+}
+
+/** The state of the schedule does not allow this, or the program declares it and users may not change it; nothing was changed. */
+export class ScheduleStateError extends JobSystemError {
+  readonly schedule: string
+  readonly state: string
+
+  constructor(schedule: string, state: string, message: string) {
+    super('schedule_state', `the schedule ${schedule} ${message}`)
+    this.schedule = schedule
+    this.state = state
+  }
+}
+
 /**
  * The idempotency key was already used with other content: by the job `jobId`, or, if that is null, by an earlier item of the same array.
  * `index` is the position of the conflicting item; null if there is no array.
@@ -459,6 +481,8 @@ const branded = {
   ResultTimeoutError,
   IllegalTransitionError,
   BulkStateError,
+  ScheduleNotFoundError,
+  ScheduleStateError,
   IdempotencyConflictError,
   UniqueConflictError,
   BackpressureError,

@@ -27,9 +27,11 @@ const boundsOf = ({ minimum, maximum, pattern = '' }: SchemaObject): string | un
 }
 
 /** Every route that the page names, with the query that follows it. */
-const named = [...page.matchAll(/`(GET|POST|PATCH) (\/[^`?\s]*)(?:\?([^`]*))?`/g)].map(([, method, path, query]) => {
-  return { route: `${method} ${path}`, query }
-})
+const named = [...page.matchAll(/`(GET|POST|PUT|PATCH|DELETE) (\/[^`?\s]*)(?:\?([^`]*))?`/g)].map(
+  ([, method, path, query]) => {
+    return { route: `${method} ${path}`, query }
+  },
+)
 
 describe('the page of HTTP', () => {
   test('names every route of the API, and no others except the pages', () => {

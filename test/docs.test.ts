@@ -94,6 +94,18 @@ describe('the README', () => {
   })
 })
 
+test('the example of docs/schedules.md makes its job', async () => {
+  const folder = userProject()
+  const [example] = blocks(read('docs/schedules.md'), 'js')
+  const end = `while ((await system.counts()).succeeded === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    await system.stop()`
+  writeFileSync(join(folder, 'example.mjs'), `${example}\n${end}\n`)
+
+  const { stdout } = await run(process.execPath, [...briefly, 'example.mjs'], { cwd: folder })
+
+  expect(stdout.split('\n').sort()).toEqual(['', '1', 'a report for Ada'])
+})
+
 test('the example of docs/tracing.md makes its spans', async () => {
   const folder = userProject()
   const [example] = blocks(read('docs/tracing.md'), 'js')

@@ -38,7 +38,7 @@ const rooms: Readonly<Record<string, RegExp>> = {
   persistence: /^(machines\/|job\/|runtime\/|errors)/,
   observe: /^(machines\/|job\/|persistence\/(store|histogram)\.|runtime\/|errors|config)/,
   engine:
-    /^(machines\/|job\/|handlers\/|observe\/|persistence\/(store|histogram|database-path|postgres-options)\.|runtime\/|errors|config)/,
+    /^(machines\/|job\/|schedule\/|handlers\/|observe\/|persistence\/(store|histogram|database-path|postgres-options)\.|runtime\/|errors|config)/,
   http: /^(engine\/front-door|job\/|errors)/,
   cli: /^(engine\/job-system|handlers\/define|job\/|errors|config)/,
   testing: /^(index|errors|engine\/(job-system|options)|handlers\/(define|result)|machines\/|runtime\/)/,

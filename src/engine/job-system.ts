@@ -36,12 +36,25 @@ import type {
   VerifyReport,
   Violation,
 } from '../persistence/store.ts'
+import type { NewSchedule, ScheduledJob } from '../schedule/fields.ts'
+import type { MissedPolicy, MissedTicks } from '../schedule/missed.ts'
+
+import type { CallerOptions } from './caller-options.ts'
+import type {
+  ScheduleDetails,
+  ScheduleHistoryEvent,
+  ScheduleInfo,
+  ScheduleList,
+  SchedulePreview,
+  Schedules,
+} from './schedules/schedules.ts'
 
 export type {
   Activity,
   BackupReport,
   BulkFilter,
   BulkPhase,
+  CallerOptions,
   Census,
   CensusCount,
   Command as BulkCommand,
@@ -60,11 +73,21 @@ export type {
   JobState,
   JsonSchema,
   Metrics,
+  MissedPolicy,
+  MissedTicks,
   NewJob,
+  NewSchedule,
   NodeInfo,
   Phase,
   Quantiles,
   Sample,
+  ScheduleDetails,
+  ScheduledJob,
+  ScheduleHistoryEvent,
+  ScheduleInfo,
+  ScheduleList,
+  SchedulePreview,
+  Schedules,
   SqliteConnection,
   StoredError,
   Telemetry,
@@ -145,11 +168,6 @@ export interface Bulk {
   stop(): Promise<void>
   /** Resolves when it is not working: it has counted, or has ended. */
   settled(): Promise<void>
-}
-
-/** `by`: who asks, which the history keeps: actor of 1 to 255 characters, reason of 1 to 1,000; the library by default. */
-export interface CallerOptions {
-  readonly by?: EventCause
 }
 
 /** `traceparent`, `tracestate`: the headers of the caller's request, as in W3C Trace Context; invalid ones are ignored. */
@@ -375,6 +393,8 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
     target: string,
     options?: { readonly onProgress?: (pages: number, ofPages: number) => void },
   ): Promise<BackupReport>
+  /** What makes jobs at given times. */
+  readonly schedules: Schedules
   health(): Health
   /** What runs now, from memory. */
   activity(): Activity

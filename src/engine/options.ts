@@ -7,6 +7,7 @@ import { type Retention, retentionProblems } from '../job/retention.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
 import { type PostgresOptions, postgresProblems } from '../persistence/postgres-options.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { NewSchedule } from '../schedule/fields.ts'
 import type { Inspector, SystemLog } from './job-system.ts'
 
 /** The options of `createJobSystem`: the database, the handlers, and any of the settings. */
@@ -38,6 +39,11 @@ export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = reado
   readonly retention?: Retention
   /** Whether the lines that handlers write to `context.log` are kept with their jobs; true by default. A handler may say otherwise. */
   readonly keepLogs?: boolean
+  /**
+   * Schedules of this program. At its start those that changed are edited, and those that it declared before and no longer does end; what users
+   * made stays. Left out, it leaves all as they are.
+   */
+  readonly schedules?: readonly NewSchedule[]
   /** Structured log, such as a pino logger; without it nothing is logged. Errors that it throws or rejects with are ignored. */
   readonly log?: SystemLog
   /**
@@ -74,6 +80,9 @@ const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, C
     typeof given === 'boolean' ? [] : [`secureDelete is ${shown(given)}; it must be true or false`],
   retention: retentionProblems,
   keepLogs: (given) => (typeof given === 'boolean' ? [] : [`keepLogs is ${shown(given)}; it must be true or false`]),
+  // Each is checked when the handlers are known.
+  schedules: (given) =>
+    Array.isArray(given) ? [] : [`schedules is ${shown(given)}; it must be an array of schedules`],
   // Messages for a missing method are dropped, as is what a method throws.
   log: (log) =>
     typeof log === 'object' && log !== null ? [] : [`log is ${shown(log)}; it must be a logger such as pino`],

@@ -56,6 +56,8 @@ import type {
 } from './job-system.ts'
 import { assertId, StoreReads } from './reads.ts'
 import { Results } from './results.ts'
+import type { Schedules } from './schedules/schedules.ts'
+import { Scheduling } from './schedules/scheduling.ts'
 
 /** The parts of a system. Time, randomness and the store come from outside. */
 interface SystemParts {
@@ -76,6 +78,8 @@ interface SystemParts {
   /** Called when everything is closed. */
   readonly onStopped: () => void
   readonly inspect?: Inspector
+  /** Undefined: the program says nothing about schedules. */
+  readonly schedules: readonly unknown[] | undefined
 }
 
 /** The longest delay of `setTimeout`; with a longer one it fires at once. */
@@ -138,6 +142,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   readonly #collector: Collector
   readonly #bulks: Bulks
   readonly #results: Results
+  readonly #scheduling: Scheduling
   #phase: ServerFacts['phase'] = 'created'
   #hasRecovered = false
   /** Epoch ms, once a stop has begun. */
@@ -169,6 +174,15 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#results = new Results({ store, clock, enqueue, explain: (id) => this.explain(id) })
     const look = async () => toWaiting(await store.counts())
     this.#bulks = new Bulks({ store, clock, log, look, assertWritable: () => this.#assertWritable() }, parts.newId)
+    this.#scheduling = new Scheduling({
+      ...parts,
+      store: store.schedules,
+      declared: parts.schedules,
+      assertMayChange: () => {
+        this.#assertServer('change schedules')
+        this.#assertWritable()
+      },
+    })
     this.#collector = new Collector({
       store,
       stats,
@@ -191,6 +205,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 
   get runsJobs(): boolean {
     return this.#dispatcher !== null
+  }
+
+  get schedules(): Schedules {
+    return this.#scheduling.commands
   }
 
   get types(): readonly string[] {
@@ -222,8 +240,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     if (this.#phase === 'recovering') this.#phase = 'serving'
     if (this.#phase !== 'serving') throw new UnavailableError(`the system is ${this.#phase}`)
     this.#collector.startSampling()
+    await this.#scheduling.start()
     // Does at once what the move made due. A store that is closed meanwhile has nothing to do.
-    this.#parts.clock.onMove?.(() => this.#store.sweep().catch(() => {}))
+    this.#parts.clock.onMove?.(async () => {
+      await this.#scheduling.wake()
+      await this.#store.sweep().catch(() => {})
+    })
   }
 
   stop(options: StopOptions = {}): Promise<void> {
@@ -279,7 +301,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     assertId(id)
     const jobFacts = await this.#store.jobFacts(id)
     if (!jobFacts) throw new JobNotFoundError(id)
-    return explain({ jobFacts, server: this.#serverFacts(jobFacts), now: this.#parts.clock.now() })
+    const [origin] = (await this.#store.history(id, { after: 0, limit: 1 })) ?? []
+    return explain({ jobFacts, origin, server: this.#serverFacts(jobFacts), now: this.#parts.clock.now() })
   }
 
   async prepareBulk(
@@ -287,7 +310,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     filter: BulkFilter = {},
     { by = byLibrary }: CallerOptions = {},
   ): Promise<Bulk> {
-    this.#assertServer(command)
+    this.#assertServer(`${command} jobs`)
     return this.#bulks.prepare(command, filter, by)
   }
 
@@ -423,7 +446,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     const started = this.#phase !== 'created'
     this.#phase = 'draining'
     this.#abortsAt = this.#parts.clock.now() + graceMs
-    const stopped = this.#bulks.stop()
+    const stopped = Promise.all([this.#bulks.stop(), this.#scheduling.stop()])
     // Only a broken or closed store refuses it, and it reports that itself.
     if (this.#dispatcher && started && !crashing) this.#store.noteStop().catch(() => {})
     if (this.#dispatcher && started) await drain(this.#dispatcher, graceMs, this.#parts.log, () => this.#stats.active)
@@ -444,7 +467,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     if (changes !== undefined && event === 'requeue')
       return this.#change(id, changes, { by, naming: 'camelCase', requeue: true })
     assertId(id)
-    this.#assertServer(event)
+    this.#assertServer(`${event} jobs`)
     this.#assertWritable()
     const result: CommandResult = await this.#store.send(event, id, causeText(by))
     switch (result.outcome) {
@@ -471,15 +494,15 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   async #change(id: number, changes: unknown, options: Parameters<Amends['amend']>[2]): Promise<Job> {
     const event = options.requeue ? 'requeue' : 'amend'
     assertId(id)
-    this.#assertServer(event)
+    this.#assertServer(`${event} jobs`)
     this.#assertWritable()
     const changed = await this.#amends.amend(id, changes, options)
     if ('outcome' in changed) throw refusalOf(event, id, changed)
     return toJob(changed)
   }
 
-  #assertServer(event: BulkCommand | 'amend'): void {
-    if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer cannot ${event} jobs; use the server`)
+  #assertServer(what: string): void {
+    if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer cannot ${what}; use the server`)
   }
 
   #assertWritable(): void {

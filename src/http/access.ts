@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { actorPattern, type Job, type JobSystem, shown } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
 import { HttpError } from './problem.ts'
+import { redactedSchedules } from './redacted-schedules.ts'
 
 /** What a user may do, each role more than the one before: see jobs; create, cancel and requeue them; act on many at once. */
 const roles = ['read', 'operate', 'admin'] as const
@@ -102,6 +103,9 @@ export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobS
     ])
   }
   const changed: Partial<JobSystem> = {
+    get schedules() {
+      return redactedSchedules(system.schedules, lessOf)
+    },
     async find(id) {
       const job = await system.find(id)
       return job && withLess(job)

@@ -44,6 +44,10 @@ const byCode = {
     status: 404,
     meaning: 'No bulk action has that id: the last 20 are kept, until a restart.',
   },
+  schedule_not_found: {
+    status: 404,
+    meaning: 'No schedule has that name: there was never one, or it ended and retention removed it.',
+  },
   method_not_allowed: {
     status: 405,
     meaning: 'The path does not allow that method; `Allow` lists those that it allows.',
@@ -71,6 +75,10 @@ const byCode = {
   bulk_state: {
     status: 409,
     meaning: 'It is not ready, or another number of jobs matched: see `phase` and `matched`.',
+  },
+  schedule_state: {
+    status: 409,
+    meaning: 'The state of the schedule does not allow this, or the program declares it; `message` says which.',
   },
   payload_too_large: {
     status: 413,

@@ -27,13 +27,19 @@ const causeFields = {
   actor: z.string().optional().describe('The user, if the cause names one.'),
   reason: z.string().optional().describe('Their reason, in their words.'),
   bulk: z.string().optional().describe('The id of the bulk action that it was part of.'),
+  schedule: z.string().optional().describe('The name of the schedule that made the job.'),
+  tick: instant.optional().describe('The tick of the schedule for which it made the job.'),
+  missed: count.optional().describe('How many missed ticks the job stands for, if more than its own.'),
 } satisfies Record<keyof EventCause, z.ZodType>
 
 const causeKeys = Object.keys(causeFields) as (keyof EventCause)[]
 
-function causeView(event: EventCause): EventCause {
+export const caused = z.strictObject(causeFields)
+
+export function causeView(event: EventCause): Wire<typeof caused> {
   const known = causeKeys.filter((key) => event[key] !== undefined)
-  return Object.fromEntries(known.map((key) => [key, event[key]])) as unknown as EventCause
+  const view = Object.fromEntries(known.map((key) => [key, event[key]])) as unknown as Omit<EventCause, 'tick'>
+  return { ...view, ...(event.tick !== undefined && { tick: instantOf(event.tick) }) }
 }
 
 const changeOf = (value: z.ZodType) => z.strictObject({ from: value, to: value }).optional()

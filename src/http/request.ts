@@ -29,6 +29,7 @@ export interface Env {
 const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly error: ApiErrorCode }>> = {
   id: { schema: jobId.describe('The job.'), error: 'job_not_found' },
   bulk: { schema: z.string().describe('The `id` of the bulk action.'), error: 'bulk_not_found' },
+  name: { schema: z.string().describe('The name of the schedule.'), error: 'schedule_not_found' },
 }
 
 /** The parameters of a path of the API: `id` of `/jobs/:id`. */

@@ -28,16 +28,22 @@ const plainTexts: ReadonlyMap<string, string> = new Map(
 )
 
 /**
- * The caller's cause as it is stored: JSON text. Throws `InvalidInputError` on a cause that does not exist, and on texts that are too long.
+ * The caller's cause as it is stored, with what the system adds: JSON text. Throws `InvalidInputError` on a cause that does not exist, and on texts that are too long.
  */
-export function causeText({ cause, actor, reason }: EventCause, bulk?: string): string {
+export function causeText(
+  { cause, actor, reason }: EventCause,
+  { bulk, schedule, tick, missed }: Omit<EventCause, 'cause' | 'actor' | 'reason'> = {},
+): string {
   if (!Object.hasOwn(causes, cause)) {
     throw new InvalidInputError([{ path: 'by.cause', message: `must be one of: ${Object.keys(causes).join(', ')}` }])
   }
-  if (actor === undefined && reason === undefined && bulk === undefined) return plainTexts.get(cause)!
+  if (actor === undefined && reason === undefined && bulk === undefined && schedule === undefined)
+    return plainTexts.get(cause)!
   assertText('by.actor', actor, actorPattern, actorTakes)
   assertText('by.reason', reason, reasonPattern, reasonTakes)
-  return JSON.stringify({ cause, actor, reason, bulk } satisfies { [Key in keyof Required<EventCause>]: unknown })
+  return JSON.stringify({ cause, actor, reason, bulk, schedule, tick, missed } satisfies {
+    [Key in keyof Required<EventCause>]: unknown
+  })
 }
 
 function assertText(path: string, text: unknown, pattern: RegExp, takes: string): void {

@@ -10,6 +10,7 @@ export const causes = {
   person: 'a user',
   dashboard: 'a user of the dashboard',
   clock: 'the clock',
+  schedule: 'a schedule',
   dispatcher: 'the dispatcher',
   handler: 'its handler',
   store: 'the store',
@@ -29,13 +30,19 @@ export interface EventCause {
   readonly reason?: string
   /** The id of the bulk action that the event was part of. */
   readonly bulk?: string
+  /** The schedule that made the job, at this tick (epoch ms; left out if a user asked for the job). */
+  readonly schedule?: string
+  readonly tick?: number
+  /** How many missed ticks the job stands for, if more than its own. */
+  readonly missed?: number
 }
 
 /**
  * `an HTTP client`, `an HTTP client (ada)`: the subject of a sentence. A later version may have stored a cause that this version does not
  * know.
  */
-export function whoOf({ cause, actor }: EventCause): string {
-  const who: string = causes[cause] ?? cause
+export function whoOf({ cause, actor, schedule }: EventCause): string {
+  const who: string =
+    cause === 'schedule' && schedule !== undefined ? `the schedule ${schedule}` : (causes[cause] ?? cause)
   return actor === undefined ? who : `${who} (${actor})`
 }

@@ -10,6 +10,13 @@ import {
   type JobTag,
   jobMachine,
 } from './job.ts'
+import {
+  type ScheduleEventType,
+  type ScheduleNode,
+  type ScheduleState,
+  type ScheduleTag,
+  scheduleMachine,
+} from './schedule.ts'
 
 /** What a transition does to `attempt`: leave it, add one, give one back, or reset it. */
 type AttemptEffect = 'keep' | 'count' | 'giveBack' | 'forget'
@@ -42,13 +49,13 @@ export interface Edge<
   readonly crashes: CrashEffect
 }
 
-/** The whole job machine, as data. */
-interface JobTable {
+/** A whole machine, as data. */
+interface Table<Node extends string, Tag extends string, Event extends string, TableEdge> {
   /** Each node, in the order of the lifecycle. */
-  readonly nodes: Readonly<Record<JobNode, { readonly tags: readonly JobTag[]; readonly description: string }>>
+  readonly nodes: Readonly<Record<Node, { readonly tags: readonly Tag[]; readonly description: string }>>
   /** In the machine's order. */
-  readonly eventTypes: readonly EventType[]
-  readonly edges: readonly Edge[]
+  readonly eventTypes: readonly Event[]
+  readonly edges: readonly TableEdge[]
 }
 
 /** Far from 0 and from the limit, so that each effect on it is different. */
@@ -65,15 +72,30 @@ const effects = new Map<number, AttemptEffect>([
  * Asks XState for everything that the job machine does: every node × event with every answer of its guards. A look-up is a thousand times
  * faster than `transition()` per row, and SQL can move a batch only by a table.
  */
-export function compileJobMachine(): JobTable {
-  const nodes = Object.entries(jobMachine.states) as [JobNode, (typeof jobMachine.states)[JobNode]][]
+export function compileJobMachine(): Table<JobNode, JobTag, EventType, Edge> {
+  return compile(jobMachine, Object.keys(guards))
+}
+
+/** The same of a schedule's machine, which has no guards. */
+export function compileScheduleMachine(): Table<
+  ScheduleNode,
+  ScheduleTag,
+  ScheduleEventType,
+  Edge<ScheduleNode, ScheduleEventType, never, ScheduleState>
+> {
+  return compile(scheduleMachine, [])
+}
+
+function compile<Whole extends Table<string, string, string, unknown>>(
+  machine: AnyStateMachine,
+  guardNames: readonly string[],
+): Whole {
+  const nodes = Object.entries(machine.states as Record<string, AnyStateNode>)
   return {
-    nodes: Object.fromEntries(
-      nodes.map(([name, { tags, description = '' }]) => [name, { tags, description }]),
-    ) as unknown as JobTable['nodes'],
-    eventTypes: [...new Set(jobMachine.events as EventType[])],
-    edges: compileEdges(jobMachine, Object.keys(guards)) as Edge[],
-  }
+    nodes: Object.fromEntries(nodes.map(([name, { tags, description = '' }]) => [name, { tags, description }])),
+    eventTypes: [...new Set(machine.events as string[])],
+    edges: compileEdges(machine, guardNames),
+  } as unknown as Whole
 }
 
 /**

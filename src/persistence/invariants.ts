@@ -12,6 +12,7 @@ export const invariants = {
   I8: 'what was enqueued is there or was removed by retention',
   I9: 'there is one job for each idempotency key',
   I10: 'a unique key has one holder at most, for as long as it should',
+  I11: 'a schedule deals with each tick once, and its history leads to its row',
   I14: "SQLite's own checks find nothing, and the schema is the one that guards the file",
 } as const
 

@@ -9,11 +9,25 @@ import type { HistoryEvent, JobPath, Transition, TransitionPage } from './histor
 import type { VerifyReport, Violation } from './invariants.ts'
 import type { Counted, JobFacts, Owner, PlaceInLine } from './job-facts.ts'
 import type { KeptLine, LogPage, Progress } from './reports.ts'
+import type { ScheduleStore } from './schedules.ts'
 
 export { censusPairsMax, censusRest, retention } from './counts.ts'
 export { invariants } from './invariants.ts'
 export { jobFactsEventsMax } from './job-facts.ts'
 export { logMax } from './reports.ts'
+export type {
+  DuePage,
+  DueSchedule,
+  ScheduleEntry,
+  ScheduleHistoryRow,
+  ScheduleMove,
+  ScheduleMoveResult,
+  SchedulePage,
+  SchedulePlan,
+  ScheduleRow,
+  ScheduleSource,
+  ScheduleStore,
+} from './schedules.ts'
 export type {
   CensusCount,
   Command,
@@ -73,8 +87,8 @@ export interface JobPage {
   readonly next: number | null
 }
 
-/** What a node does for all: queue due jobs, take the leases of nodes that are gone, remove what ended long ago. */
-export type Duty = 'promotion' | 'recovery' | 'retention'
+/** What a node does for all: queue due jobs, take the leases of nodes that are gone, remove what ended long ago, plan the ticks of schedules. */
+export type Duty = 'promotion' | 'recovery' | 'retention' | 'schedules'
 
 /** A process that has the database open, or had. */
 export interface NodeInfo extends Owner {
@@ -201,6 +215,7 @@ export interface Store {
   databaseIdOf(jobId: number): string
   /** What an acknowledged write survives, in words, for the first line of the log. */
   readonly durability: string
+  readonly schedules: ScheduleStore
   /** How far ahead of its slots it pays to lease. */
   readonly prefetch: PrefetchLimits
 

@@ -2,7 +2,7 @@ import { type DueTicks, dueTicks, type MissedPolicy } from './missed.ts'
 import { type Timing, ticksOf } from './ticks.ts'
 
 /** A stored schedule, as far as its ticks depend on it. */
-export interface Planned {
+interface Planned {
   readonly timing: Timing
   readonly missed: MissedPolicy
   /** When it was created or its interval last changed. */

@@ -122,6 +122,6 @@ export const scheduleFields = (
   )
 
 /** Describes a schedule as HTTP accepts it. Its expression, zone and job are checked separately. */
-export const newScheduleSchema: z.ZodType = z.strictObject(
+export const newScheduleSchema: z.ZodObject = z.strictObject(
   Object.fromEntries(scheduleFields('snake_case').map(([, name, takes]) => [name, takes])),
 )

@@ -149,7 +149,7 @@ describe('every example', () => {
       for (const { body, query, status, isEndless } of examples) {
         const target = `${path.replace(/:\w+/, '1')}${query === undefined ? '' : `?${query}`}`
         const get = isEndless ? headOf(server, target) : server.get(target)
-        const answer = method === 'POST' ? await server.post(target, body) : await get
+        const answer = method === 'GET' ? await get : await server.post(target, body, method)
         expect([method, target, answer.status]).toEqual([method, target, status])
         judge.expectDescribed(method, target, answer)
       }
@@ -245,6 +245,12 @@ describe('a tour through the API', () => {
     await get(`/bulk/${bulk!.id}`, 200)
     await post(`/bulk/${bulk!.id}/run`, { matched: 1 }, 202)
     await post(`/bulk/${bulk!.id}/stop`, undefined, 200)
+    const nightly = { cron: '0 2 * * *', job: { type: 'echo', payload: 1 } }
+    check(judge, 'PUT', '/schedules/nightly', await server.post('/schedules/nightly', nightly, 'PUT'), 200)
+    await post('/schedules/nightly/trigger', undefined, 201)
+    for (const path of ['', '/nightly', '/nightly/preview', '/nightly/history']) await get(`/schedules${path}`, 200)
+    for (const command of ['pause', 'resume']) await post(`/schedules/nightly/${command}`, { reason: 'a test' }, 200)
+    check(judge, 'DELETE', '/schedules/nightly', await server.post('/schedules/nightly', undefined, 'DELETE'), 200)
     for (const path of ['/metrics', '/metrics/prometheus', '/livez', '/readyz', '/openapi.json']) await get(path, 200)
   })
 
@@ -296,6 +302,17 @@ describe('a tour through the API', () => {
     await post(`/bulk/${bulk!.id}/run`, { matched: 99 }, 409)
     await get('/bulk/nope', 404)
     await get('/events?job_id=0', 400)
+    await send('PUT', '/schedules/x', { headers: json, body: '{ "cron": "61 * * * *" }' }, 400)
+    for (const path of ['', '/preview', '/history']) await get(`/schedules/x${path}`, 404)
+    await send('DELETE', '/schedules/x', {}, 404)
+    for (const command of ['pause', 'resume', 'trigger']) await post(`/schedules/x/${command}`, undefined, 404)
+    const paused = { cron: '0 2 * * *', job: { type: 'echo', payload: 1 } }
+    await send('PUT', '/schedules/x', { headers: json, body: JSON.stringify(paused) }, 200)
+    await post('/schedules/x/resume', undefined, 409)
+    await post('/schedules/x/trigger', undefined, 201)
+    await get('/schedules?limit=0', 400)
+    await get('/schedules/x/preview?n=101', 400)
+    await get('/schedules/x/history?before=0', 400)
     await get('/nope', 404)
     await send('DELETE', '/jobs', {}, 405)
     await send('GET', '/createJob', {}, 405)
@@ -356,7 +373,8 @@ describe('a tour through the API', () => {
       [readOnly, 403],
       [producer, 501],
     ] as const) {
-      const { post } = touring(server, await judgeOf(server))
+      const { post, send } = touring(server, await judgeOf(server))
+      await send('DELETE', '/schedules/x', {}, status)
       await post('/jobs/1/cancel', undefined, status)
       await post('/bulk', { command: 'cancel' }, status)
     }

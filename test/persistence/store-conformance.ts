@@ -12,6 +12,7 @@ import { testOutcomes } from './conformance/outcomes.ts'
 import { testReports } from './conformance/reports.ts'
 import { testResults } from './conformance/results.ts'
 import { testRetention } from './conformance/retention.ts'
+import { testSchedules } from './conformance/schedules.ts'
 import { testSuspects } from './conformance/suspects.ts'
 import { testTraces } from './conformance/traces.ts'
 import { testUnique } from './conformance/unique.ts'
@@ -34,5 +35,6 @@ export function testStore(name: string, open: Open): void {
     testRetention(open)
     testUnique(open)
     testResults(open)
+    testSchedules(open)
   })
 }

@@ -40,3 +40,13 @@ describe('each case of the table, in which other schedulers were measured', () =
     expect(issues).toEqual([{ path: expect.stringMatching(/^(cron|zone)$/), message: expect.any(String) }])
   })
 })
+
+test('docs/schedules.md counts each case in its comparison', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/schedules.md'), 'utf8')
+  const topics = [...new Set(cases.map(({ topic }) => topic)), 'all']
+
+  for (const topic of topics) {
+    const count = cases.filter((one) => topic === 'all' || one.topic === topic).length
+    expect(page).toContain(`| ${topic} | ${count} | ${count} | `)
+  }
+})

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parseCron } from '../../src/schedule/cron.ts'
+import type { CronExpression } from '../../src/schedule/cron-expression.ts'
 import { zoneIssues } from '../../src/schedule/zone.ts'
 
 /** What is wrong with an expression, as one text. */
@@ -64,6 +65,17 @@ describe('an expression is refused with its field and a way to write it', () => 
 
     expect([...proposals, ...days, ...months].map(faultOf).filter((fault) => fault !== 'nothing')).toEqual([])
   })
+})
+
+test.each([
+  ['0 0 l,lw,15w * *', '0 0 L,LW,15W * *'],
+  ['0 0 * jan-MAR fri#3,5l', '0 0 * 1-3 5#3,5L'],
+  ['0 0 ? * 7', '0 0 * * SUN'],
+])('%s means the same as %s', (one, other) => {
+  const [a, b] = [one, other].map((text) => parseCron(text, 'cron') as CronExpression)
+
+  for (let day = a!.nextDay(0)!; day < Date.UTC(1980, 0); day = a!.nextDay(day + 86_400_000)!)
+    expect(b!.nextDay(day)).toBe(day)
 })
 
 test('an expression keeps its text, with single spaces', () => {

@@ -4,7 +4,7 @@
  */
 
 /** What a clock shows: a date as `20260329` and a time of day in minutes. */
-interface Shown {
+export interface Shown {
   readonly instant: number
   readonly date: number
   readonly time: number

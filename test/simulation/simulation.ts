@@ -279,6 +279,7 @@ class Simulation {
       random: this.#random.next,
       newId: () => 'none is made',
       log: this.#log(),
+      schedules: undefined,
       onFatal: (error) => this.#exit(life, error),
       onStopped: () => {},
       file: this.#path,

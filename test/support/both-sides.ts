@@ -17,6 +17,10 @@ const statements: Readonly<Record<string, string>> = {
   logs: 'SELECT job_id, n, attempt, at, bytes, level, message, fields FROM job_logs ORDER BY job_id, n',
   results: 'SELECT job_id, result FROM job_results ORDER BY job_id',
   replays: 'SELECT job_id, n, last_at FROM key_replays ORDER BY job_id',
+  schedules: `SELECT id, name, state, seq, source, spec, overlap, since, last_tick, next_tick, tz_version, problem, created_at, updated_at
+    FROM schedules ORDER BY id`,
+  ticks: `SELECT schedule_id, seq, event, from_state, to_state, at, tick, job_id, details
+    FROM schedule_events ORDER BY schedule_id, seq`,
   kinds: 'SELECT state, queue, type, count(*) AS n FROM jobs GROUP BY 1, 2, 3 ORDER BY 1, 2, 3',
   edges:
     'SELECT from_state, event, to_state, sum(n) AS n FROM edge_counts GROUP BY 1, 2, 3 HAVING sum(n) > 0 ORDER BY 1, 2, 3',

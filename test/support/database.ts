@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { aDatabase } from './postgres.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
+import { aConnection, aDatabase } from './postgres.ts'
 
 /** Set by `vitest.postgres.config.ts`: the tests of the system and of HTTP run on PostgreSQL. */
 export const onPostgres = process.env.TEST_STORE === 'postgres'
@@ -18,4 +19,21 @@ interface Postgres {
 
 export function schemaOf(path: string): string {
   return `test_${createHash('sha256').update(path).digest('hex').slice(0, 16)}`
+}
+
+/** Changes the database of a stopped system by hand; `trigger`: what would refuse it. */
+export async function alterDatabase(path: string, sql: string, trigger?: string): Promise<void> {
+  if (onPostgres) {
+    const client = await aConnection({ schema: schemaOf(path) })
+    if (trigger) await client.query(`ALTER TABLE schedules DISABLE TRIGGER ${trigger}`)
+    await client.query(sql)
+    if (trigger) await client.query(`ALTER TABLE schedules ENABLE TRIGGER ${trigger}`)
+    return
+  }
+  const db = openKept(path)
+  const law = db.prepare('SELECT sql FROM sqlite_schema WHERE name = ?').pluck().get(trigger ?? null) as string
+  if (trigger) db.exec(`DROP TRIGGER ${trigger}`)
+  db.exec(sql)
+  if (trigger) db.exec(law)
+  db.close()
 }

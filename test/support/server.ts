@@ -30,8 +30,8 @@ export interface TestServer {
   readonly logLines: string[]
   fetch(path: string, init?: RequestInit): Promise<Answer>
   get(path: string): Promise<Answer>
-  /** Sends JSON. */
-  post(path: string, body?: unknown): Promise<Answer>
+  /** Sends JSON; by POST unless another method is given. */
+  post(path: string, body?: unknown, method?: string): Promise<Answer>
   /** Resolves with the job when it is in that state. */
   untilState(id: number, state: string): Promise<Answer['body']>
 }
@@ -116,9 +116,9 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     logLines,
     fetch: send,
     get: (path) => send(path),
-    post: (path, body) =>
+    post: (path, body, method = 'POST') =>
       send(path, {
-        method: 'POST',
+        method,
         ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       }),
     async untilState(id, state) {

@@ -89,7 +89,7 @@ export class PreparedBulk implements Bulk {
       throw new BulkStateError(phase, this.matched, message)
     }
     // The user who confirms it causes the changes, not the one who counted.
-    if (by) this.#cause = causeText(by, this.id)
+    if (by) this.#cause = causeText(by, { bulk: this.id })
     this.#take('run')
     this.#parts.log.info({ bulk: this.id, command: this.command, matched }, 'a bulk action begins')
     this.#work = this.#until(() => this.#move())

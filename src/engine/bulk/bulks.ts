@@ -32,7 +32,7 @@ export class Bulks {
     const filter = parseFilter(given)
     assertTaken(command, filter)
     const id = this.#newId()
-    const cause = causeText(by, id)
+    const cause = causeText(by, { bulk: id })
     this.#parts.assertWritable()
     this.#makeRoom()
     const bulk = new PreparedBulk(id, command, filter, cause, this.#parts)

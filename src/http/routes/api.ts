@@ -7,11 +7,13 @@ import { machineRoutes } from './machines.ts'
 import { metricsRoutes } from './metrics.ts'
 import { nodeRoutes } from './nodes.ts'
 import type { ApiRoute } from './route.ts'
+import { scheduleRoutes } from './schedules.ts'
 
 /** The API: every route for programs, in the order of its description. */
 export const apiRoutes: readonly ApiRoute[] = [
   ...jobRoutes,
   ...bulkRoutes,
+  ...scheduleRoutes,
   ...eventRoutes,
   ...machineRoutes,
   ...nodeRoutes,

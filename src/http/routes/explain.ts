@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type Explanation, eventTypes } from '../../engine/front-door.ts'
-import { historyEvent, jobError } from '../history-event.ts'
+import { caused, causeView, jobError } from '../history-event.ts'
 import { reply } from '../reply.ts'
 import { idOf } from '../request.ts'
 import { count, instant, instantOf, jobId, named, state, traceId, type Wire } from '../wire.ts'
@@ -21,14 +21,12 @@ function obstacleView({ code, message, until }: Explanation['obstacles'][number]
   return { code, message, until: instantOf(until) }
 }
 
-const caused = historyEvent.pick({ cause: true, actor: true, reason: true, bulk: true }).shape
-
 const happened = named(
   'Happened',
   z.strictObject({
     seq: z.int().min(1).describe('The number of its transition in the history.'),
     event: z.enum(eventTypes),
-    ...caused,
+    ...caused.shape,
     at: instant,
     attempt: count.describe('After it.'),
     max_attempts: z.int().min(1),
@@ -39,7 +37,9 @@ const happened = named(
 )
 
 function happenedView({ maxAttempts, at, sentence, ...same }: Explanation['because']): Wire<typeof happened> {
-  return { ...same, max_attempts: maxAttempts, at: instantOf(at), sentence }
+  return { ...same, ...causeView(same), max_attempts: maxAttempts, at: instantOf(at), sentence } as Wire<
+    typeof happened
+  >
 }
 
 const counted = named(

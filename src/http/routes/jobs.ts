@@ -78,7 +78,7 @@ const earlierPayload = named(
   z.strictObject({ id: jobId, payload: z.unknown().describe('As it was sent.') }),
 )
 
-const commandRequest = named(
+export const commandRequest = named(
   'CommandRequest',
   z.strictObject(callerFields, 'must be an object with a reason').describe('The user and the reason, for the history.'),
 )

@@ -25,8 +25,10 @@ const node = named(
     held: count.describe('Jobs that it has leased or runs.'),
     running: count.describe('Jobs that it runs.'),
     duties: z
-      .array(z.strictObject({ duty: z.enum(['promotion', 'recovery', 'retention']), done_at: instant }))
-      .describe('What it did last of all nodes: queue due jobs, take those of dead nodes, remove old ones.'),
+      .array(z.strictObject({ duty: z.enum(['promotion', 'recovery', 'retention', 'schedules']), done_at: instant }))
+      .describe(
+        'What it did last of all nodes: queue due jobs, take those of dead nodes, remove old ones, plan the ticks of schedules.',
+      ),
   }),
 )
 const list = named('NodeList', z.strictObject({ nodes: z.array(node) }))

@@ -103,3 +103,12 @@ export function post(route: DescribedWrite): ApiRoute {
 export function patch(route: DescribedWrite & { readonly body: z.ZodType }): ApiRoute {
   return { method: 'PATCH', takes: 'json', ...route }
 }
+
+export function put(route: DescribedWrite & { readonly body: z.ZodType }): ApiRoute {
+  return { method: 'PUT', takes: 'json', ...route }
+}
+
+/** DELETE, without a body. */
+export function remove(route: Omit<DescribedWrite, 'body' | 'isBodyOptional'>): ApiRoute {
+  return { method: 'DELETE', takes: 'nothing', ...route }
+}

@@ -10,6 +10,7 @@ import { type Happened, recount, toHappened } from './happened.ts'
 import { explainLateStart } from './late-start.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { obstaclesTo, obstaclesToRun } from './obstacles.ts'
+import { explainSchedule } from './scheduled.ts'
 import { explainSnoozes } from './snoozing.ts'
 import { sayWarning } from './succeeded.ts'
 import { explainSuspect } from './suspicion.ts'
@@ -162,6 +163,7 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   return [
     odd ? `${subject}${odd}. ${sentence(recount(withoutNote(lastEvent), facts))}` : `${subject}: ${first}.`,
     second && sentence(second),
+    explainSchedule(facts),
     explainSnoozes(facts),
     explainLateStart(facts),
     odd.includes('idempotency key') ? '' : explainReplays(facts),

@@ -4,7 +4,7 @@ import type { EventType } from '../../machines/job.ts'
 import type { LeaseEvent } from '../../machines/lease.ts'
 import type { Prefetch } from '../../machines/prefetch.ts'
 import type { Assigned, RunningAttempt, Slots, Stall } from '../../machines/slots.ts'
-import type { JobFacts } from '../../persistence/store.ts'
+import type { HistoryEvent, JobFacts } from '../../persistence/store.ts'
 
 /** How long a due job or an expired lease may stay unchanged before a reader concludes that no server is running, in ms. */
 const lateMs = 1_000
@@ -68,6 +68,8 @@ export interface ServerFacts {
 /** All facts of an explanation; the file was read a little before the process. */
 export interface Snapshot {
   readonly jobFacts: JobFacts
+  /** Its first event; left out if nobody has read it. */
+  readonly origin?: HistoryEvent | undefined
   /** Null if this process is not a server: then it knows only the file. */
   readonly server: ServerFacts | null
   /** Epoch ms. */

@@ -70,6 +70,7 @@ export class JobCopy {
     const difference = await this.#differenceOf(source)
     if (difference !== null) throw different(difference)
     await this.#target.writeUniqueKeys(source.uniqueKeys())
+    await this.#target.writeSchedules(source.schedules())
   }
 
   /** Returns how many jobs it met. */

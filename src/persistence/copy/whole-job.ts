@@ -62,6 +62,15 @@ export const progressNames = ['value', 'attempt', 'at'] as const
 export const lineNames = ['n', 'attempt', 'at', 'bytes', 'level', 'message', 'fields'] as const
 type Named<Name extends string> = Readonly<Record<Name, string | number | null>>
 
+/** A row as both databases have it, by its columns. */
+export type PlainRow = Readonly<Record<string, string | number | null>>
+
+/** The schedules of a file, and the page of their events after one. */
+export interface ScheduleRows {
+  readonly schedules: readonly PlainRow[]
+  eventsAfter(scheduleId: number, seq: number): readonly PlainRow[]
+}
+
 /** A job with all that is stored of it, except how often its key was used again. */
 export interface WholeJob {
   readonly row: Row

@@ -12,6 +12,7 @@ import { isClaimable, isUpdatable } from './readable.ts'
 import type { Reads } from './reads.ts'
 import type { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
+import { removeEnded } from './schedules.ts'
 import type { Claims } from './write/claims.ts'
 import type { GroupCommit } from './write/group-commit.ts'
 
@@ -31,6 +32,8 @@ interface Parts {
   readonly duties: Duties
   readonly types: readonly string[]
   readonly retention: RetentionRules
+  /** How long schedules are kept that have ended, in ms; 0 means forever. */
+  readonly retentionMs: number
   readonly counts: () => Promise<readonly EdgeCount[]>
   readonly leaseMs: number
   readonly notify: (event: StoreEvent) => void
@@ -161,7 +164,10 @@ export class Maintenance {
 
   /** Removes what ended long ago; false when nothing is left for now. */
   async retain(): Promise<boolean> {
-    return this.#mayDelete && this.#retention.step(this.#time.wall)
+    if (!this.#mayDelete) return false
+    const { reads, retentionMs } = this.#parts
+    if (retentionMs > 0) await removeEnded(reads, this.#time.wall - retentionMs)
+    return this.#retention.step(this.#time.wall)
   }
 
   /** Queues what is due, and finds jobs that another node has stored, for those who wait here. Returns in how many ms a job will be due; null: none waits for an instant. */

@@ -13,6 +13,7 @@ import { sql as version8 } from './migrations/0008.ts'
 import { sql as version9 } from './migrations/0009.ts'
 import { sql as version10 } from './migrations/0010.ts'
 import { sql as version11 } from './migrations/0011.ts'
+import { sql as version12 } from './migrations/0012.ts'
 import { assertRights, isOfRights, toRightsError } from './rights.ts'
 
 /**
@@ -31,6 +32,7 @@ export const migrations: readonly string[] = [
   version9,
   version10,
   version11,
+  version12,
 ]
 
 /** All that any version makes. */

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type pg from 'pg'
-import { UnavailableError } from '../../errors.ts'
+import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../errors.ts'
 import { timers } from '../../runtime/timers.ts'
 import type { Addresses } from './addresses.ts'
 import { configOf, type Settings, setUp } from './connection.ts'
@@ -98,6 +98,29 @@ export class Reads {
     })
   }
 
+  /**
+   * Writes in one transaction. Rejects with `UnavailableError` or `StorageFullError` if nothing was stored, and with `OutcomeUnknownError` if the
+   * connection broke during the commit.
+   */
+  async inTransaction<Result>(write: (query: Query, client: pg.ClientBase) => Promise<Result>): Promise<Result> {
+    if (this.#closed) throw new UnavailableError('the system is stopped')
+    let isCommitting = false
+    let client: pg.PoolClient | undefined
+    try {
+      const connected = await this.#pool.connect()
+      client = connected
+      await client.query('BEGIN')
+      const result = await write(async (sql, values = {}) => (await connected.query(bind(sql, values))).rows, connected)
+      isCommitting = true
+      await client.query('COMMIT')
+      client.release()
+      return result
+    } catch (error) {
+      client?.release(true)
+      throw toWriteError(error, isCommitting)
+    }
+  }
+
   /** Nothing that is asked here harms if it is asked twice. */
   async #retried<Result>(ask: () => Promise<Result>): Promise<Result> {
     if (this.#closed) throw new UnavailableError('the system is stopped')
@@ -131,6 +154,14 @@ export class Reads {
     this.#closed = true
     await this.#pool.end().catch(() => {})
   }
+}
+
+function toWriteError(error: unknown, isCommitting: boolean): unknown {
+  const failure = failureOf(error)
+  if (failure === 'lost' && isCommitting) return new OutcomeUnknownError(error as Error)
+  if (failure === 'full') return new StorageFullError({ cause: error })
+  if (failure === null || failure === 'given up') return error
+  return new UnavailableError(`the database cannot be written: ${(error as Error).message}`, { cause: error })
 }
 
 function toReadError(error: unknown): unknown {

@@ -45,6 +45,7 @@ import { listNodes } from './read/nodes.ts'
 import { Reader } from './read/reader.ts'
 import { Reads } from './reads.ts'
 import { Recovery } from './recovery.ts'
+import { PostgresSchedules } from './schedules.ts'
 import { Signals } from './signals.ts'
 import { Transactions } from './transaction/transactions.ts'
 import { verify } from './verify.ts'
@@ -105,6 +106,7 @@ export interface PostgresStoreOptions extends PostgresOptions {
 export class PostgresStore implements Store {
   readonly durability =
     'PostgreSQL: every acknowledged write is flushed by the server before it answers, unless its fsync is off'
+  readonly schedules: PostgresSchedules
   /** A call costs as much as a hundred jobs: 20 µs of the server's time a job at 500 of them, 50 at 25. */
   readonly prefetch = { withinMs: aheadMs.min, mostAtLeast: 1_000 }
   /** What a call has taken lately, in ms. */
@@ -175,6 +177,12 @@ export class PostgresStore implements Store {
       held: this.#held,
     }
     const duties = new Duties(this.#reads, this.#node)
+    this.schedules = new PostgresSchedules({
+      ...parts,
+      transactions: this.#transactions,
+      duties,
+      onJobs: () => this.#claims.lookAgain(),
+    })
     const send = this.#commits.change.bind(this.#commits)
     this.#recovery = new Recovery(this.#reads, this.#node, duties, send, notify)
     const revive = () => this.#revive()
@@ -184,6 +192,7 @@ export class PostgresStore implements Store {
       duties,
       types,
       retention: new RetentionRules(retentionMs, retention),
+      retentionMs,
       counts: () => this.counts(),
       leaseMs: options.leaseMs,
       notify,
@@ -284,7 +293,7 @@ export class PostgresStore implements Store {
     return this.#commits.enqueue(jobs)
   }
 
-  enqueueIn: Store['enqueueIn'] = (client, jobs) => this.#transactions.enqueue(client, jobs)
+  enqueueIn: Store['enqueueIn'] = async (client, jobs) => (await this.#transactions.enqueue(client, [jobs]))[0]!
   complete: Store['complete'] = (client, event) => this.#transactions.complete(client, event)
 
   async hasCompleted(lease: Lease): Promise<boolean> {

@@ -5,10 +5,11 @@ import { jobColumns } from '../rows.ts'
 import { isHeld } from '../sql/conditions.ts'
 import { jobTables } from '../sql/job-tables.ts'
 import { uniqueKeyViolations } from '../sql/unique-keys.ts'
-import type { EdgeCount, VerifyReport } from '../store.ts'
+import { type EdgeCount, retention, type VerifyReport } from '../store.ts'
 import { unreadableColumns } from '../valid-rows.ts'
 import { type CheckedRow, Checks } from '../verify-checks.ts'
 import { changesIn, firstMaxAttempts, keptPayloads } from '../versions.ts'
+import { type CheckedSchedule, type CheckedStep, checkSchedule, scheduleChecks } from '../verify-schedules.ts'
 import { isJson } from './is-json.ts'
 import { migrations } from './migrate.ts'
 import type { Query, Reads } from './reads.ts'
@@ -16,6 +17,8 @@ import type { Query, Reads } from './reads.ts'
 /** Jobs that one snapshot looks at, and events that are read at once: one job may have any number of them. */
 const chunkJobs = 1_000
 const pageEvents = 10_000
+/** Schedules of one snapshot, each with at most about a thousand events. */
+const chunkSchedules = 20
 /** Faults of one kind that are told. */
 const toldMax = 100
 
@@ -46,6 +49,13 @@ export async function verify(
   for (const { sql, invariant, message } of leftovers) {
     for (const { id } of await reads.all<{ id: number | null }>(sql)) checks.tell(invariant, id, message)
   }
+  for (let after: number | null = 0; after !== null; ) {
+    const chunk = await reads.inSnapshot((query) => checkSchedules(query, after!))
+    checks.add(chunk.checks)
+    after = chunk.last
+  }
+  for (const { id } of await reads.all<{ id: number }>(scheduleChecks.orphans))
+    checks.tell('I11', null, `there is a history of the schedule ${id}, but no schedule`)
   checks.add(await reads.inSnapshot(checkCounts))
   for (const { name } of await reads.all<{ name: string }>(guardsSql, { guards }))
     checks.tell('I14', null, `${name} is missing or out of use`)
@@ -87,6 +97,16 @@ function replayOne(checks: Checks, event: Event, job: ReplayState | undefined): 
   if (job) return replay(job, { ...event, ...changesIn(cause) }, (fault) => checks.tell('I3', jobId, fault))
   if (seq === 1) checks.tell('I2', jobId, 'there is a history of this job, but no job')
   return initialJob(0)
+}
+
+/** The next schedules above an id; `last`: the last id that it saw, null at the end. */
+async function checkSchedules(query: Query, after: number): Promise<{ checks: Checks; last: number | null }> {
+  const checks = new Checks()
+  const rows = await query<CheckedSchedule>(scheduleChecks.schedules, { after, limit: chunkSchedules })
+  const [removed] = await query('SELECT 1 AS one FROM edge_counts WHERE event = :event LIMIT 1', { event: retention })
+  for (const row of rows)
+    checkSchedule(checks, row, await query<CheckedStep>(scheduleChecks.steps, { id: row.id }), removed === undefined)
+  return { checks, last: rows.at(-1)?.id ?? null }
 }
 
 /** In text that no check guards, there may be anything. */

@@ -13,6 +13,7 @@ import { sql as version12 } from './migrations/0012.ts'
 import { sql as version13 } from './migrations/0013.ts'
 import { sql as version14 } from './migrations/0014.ts'
 import { sql as version15 } from './migrations/0015.ts'
+import { sql as version16 } from './migrations/0016.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -51,4 +52,5 @@ export const migrations: readonly string[] = [
   version13,
   version14,
   version15,
+  version16,
 ]

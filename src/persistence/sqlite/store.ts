@@ -14,6 +14,7 @@ import { type Epoch, epochOf } from '../epoch.ts'
 import { type LeasedFacts, toLeased } from '../leased-facts.ts'
 import { LoopBeat, noStalls } from '../loop-beat.ts'
 import { reportsOf } from '../reports.ts'
+import type { ScheduleStore } from '../schedules.ts'
 import { intoSets } from '../sql/ranges.ts'
 import type {
   AmendResult,
@@ -37,6 +38,7 @@ import { Heartbeat } from '../watchdog.ts'
 import { intoBatches } from './batches.ts'
 import type { BackupData } from './file/backup-thread.ts'
 import { durability } from './file/connection.ts'
+import { FileSchedules } from './file-schedules.ts'
 import { OwnConnections } from './own-connections.ts'
 import { FileReads } from './read/file-reads.ts'
 import { attemptsOf, eventsOf, resultsOf } from './thread/applied-events.ts'
@@ -70,6 +72,7 @@ interface Gathered extends Waiting {
 export class SqliteStore extends FileReads implements Store {
   readonly durability = durability
   readonly prefetch = { withinMs: 10, mostAtLeast: 0 }
+  readonly schedules: ScheduleStore
   readonly #epochs: readonly Epoch[]
   readonly #thread: ThreadLink
   readonly #ownConnections: OwnConnections
@@ -121,6 +124,11 @@ export class SqliteStore extends FileReads implements Store {
     this.#path = options.path
     this.#clock = options.clock
     this.#server = server && { ...server.owner, types: writer.types, leaseMs: writer.leaseMs }
+    this.schedules = new FileSchedules(
+      options.clock,
+      (read) => this.readSchedules(read),
+      (moves) => this.#request({ op: 'moveSchedules', ...moves }),
+    )
     this.#ownConnections = new OwnConnections(options.path, writer, options.clock)
     thread.on('message', (reply: Reply) => this.#onReply(reply))
     thread.on('error', (error) => this.#end(error))

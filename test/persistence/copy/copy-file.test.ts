@@ -17,7 +17,8 @@ import { ManualClock } from '../../../src/runtime/clock.ts'
 import { storedAt, storedIn } from '../../support/both-sides.ts'
 import { openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
-import { aJob } from '../../support/store.ts'
+import { aMove, aScheduleIn, scheduleIn } from '../../support/schedules.ts'
+import { aJob, openStore, startAt } from '../../support/store.ts'
 import { tempFolder } from '../../support/temp.ts'
 import { ids, rows } from '../conformance/helpers.ts'
 import { aServedFile, copy, fill, keyed } from './a-file.ts'
@@ -102,6 +103,34 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     const { store } = await openPostgres({ path: schema })
 
     expect(await store.transitions({ after: page.last, limit: 1_000 })).toEqual(rest)
+  })
+
+  test('come with the schedules that make more, whose next ticks follow the last', async () => {
+    const file = await aServedFile()
+    const { store } = file
+    const kept = await aScheduleIn(store, 'a', { nextTick: startAt + 1 })
+    const plan = { lastTick: startAt + 1, nextTick: startAt + 2 }
+    await store.schedules.move([aMove(kept, 'tick', { tick: startAt + 1, job: aJob(), plan, details: '{"é":1}' })])
+    const gone = await aScheduleIn(store, 'b', { overlap: 'skip', spec: '{"text":"\\u0000"}' })
+    await store.schedules.move([aMove(gone, 'end', { plan: { nextTick: null } })])
+    await file.stop()
+    const { run, schema } = await copy(file.path)
+
+    await run()
+
+    const there = await openPostgres({ path: schema, clock: file.clock })
+    const before = await openStore({ path: file.path }).catch(() => null)
+    expect(before).toBe(null)
+    expect((await there.store.verify()).violations).toEqual([])
+    expect(await scheduleIn(there.store, 'a')).toMatchObject({ ...plan, id: kept.id, seq: 2, state: 'active' })
+    expect(await scheduleIn(there.store, 'b')).toMatchObject({ id: gone.id, state: 'ended', overlap: 'skip', spec: '{"text":"\\u0000"}' })
+    expect(await there.store.schedules.history(kept.id, { before: 9, limit: 9 })).toMatchObject([
+      { seq: 2, event: 'tick', tick: startAt + 1, details: '{"é":1}' },
+      { seq: 1, event: 'create' },
+    ])
+    const again = aMove(await scheduleIn(there.store, 'a'), 'tick', { tick: startAt + 1, job: aJob(), plan })
+    await expect(there.store.schedules.move([again])).rejects.toThrow(/schedule_events_ticks/)
+    expect((await aScheduleIn(there.store, 'c')).id).toBeGreaterThan(gone.id)
   })
 
   test('that a killed server held are recovered as its crash', async () => {

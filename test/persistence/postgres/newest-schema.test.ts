@@ -23,5 +23,6 @@ test('no version ever changes', () => {
     'f3211ec94ffd970b',
     '9d5fc785ea435dcd',
     'e68fa271eff91518',
+    '403fe2f1329d598e',
   ])
 })

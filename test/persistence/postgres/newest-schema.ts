@@ -3,6 +3,7 @@ import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
 import { bare, endsOf, ofSuccess, stateIsOneOf, updateIs } from '../law.ts'
+import { schedulesSchema } from './schedules-schema.ts'
 
 const refuse = (reason: string) => `EXECUTE FUNCTION refuse('${reason}')`
 
@@ -366,4 +367,6 @@ export const newestSchema = `
   WHEN (NOT (${stateHasTag('expendable', 'OLD.state')}
     OR (${stateHasTag('ended', 'OLD.state')} AND coalesce(current_setting('jobmachine.removable', true), '') = 'ended')))
   ${refuse('only succeeded and cancelled jobs may be removed, and dead ones by their retention')};
+  
+${schedulesSchema.trimEnd()}
   `

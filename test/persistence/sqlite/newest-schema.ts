@@ -5,6 +5,7 @@ import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
 import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
 import { bare, endsOf, ofSuccess, stateIsOneOf, updateIs } from '../law.ts'
 import { newJobsView } from './new-jobs-view.ts'
+import { schedulesSchema } from './schedules-schema.ts'
 
 /**
  * The newest schema, made at once, with all that the machine and the conditions of the store's statements decide of it. The migrations must
@@ -229,4 +230,5 @@ export const newestSchema = `
     SELECT event_runs.id + jobs.id - first_job_id AS id, jobs.id AS job_id, event_runs.seq, event, from_state, to_state,
       event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id, cause
     FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')};
-${newJobsView}`
+${newJobsView}
+${schedulesSchema}`

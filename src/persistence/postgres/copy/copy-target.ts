@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { DatabaseUnusableError } from '../../../errors.ts'
-import type { KnownRow, WholeJob } from '../../copy/whole-job.ts'
+import type { KnownRow, PlainRow, ScheduleRows, WholeJob } from '../../copy/whole-job.ts'
 import type { Epoch } from '../../epoch.ts'
 import type { EdgeCount, Owner } from '../../store.ts'
 import { connect, pinPlansSql, type Settings } from '../connection.ts'
@@ -9,7 +9,7 @@ import { failureOf } from '../failure.ts'
 import { keepIdsAscending, migrate } from '../migrate.ts'
 import { fencedCall } from '../node/row.ts'
 import { toOpenError } from '../open-failure.ts'
-import { insertRows } from './insert-rows.ts'
+import { type Columns, insertRows } from './insert-rows.ts'
 import { readJobs, readRows } from './read-jobs.ts'
 import { removeJobs, writeJobs, writeReports } from './write-jobs.ts'
 
@@ -166,13 +166,32 @@ export class CopyTarget {
   }
 
   /** All that hold a unique key, or held one: when nobody writes the file any more. */
-  writeUniqueKeys(keys: readonly Readonly<Record<string, string | number | null>>[]): Promise<void> {
+  writeUniqueKeys(keys: readonly PlainRow[]): Promise<void> {
     return this.#change(async (client) => {
       await client.query('DELETE FROM unique_jobs')
-      const columns = Object.fromEntries(
-        Object.keys(keys[0] ?? {}).map((name) => [name, (key: (typeof keys)[number]) => key[name]!]),
+      await insertRows(client, 'unique_jobs', columnsOf(keys), keys)
+    })
+  }
+
+  /** All schedules with their histories, in the place of those that an earlier run wrote: when nobody writes the file any more. */
+  writeSchedules({ schedules, eventsAfter }: ScheduleRows): Promise<void> {
+    return this.#change(async (client) => {
+      // The histories name jobs that retention has removed, and what an earlier run wrote may be removed.
+      for (const table of ['schedules', 'schedule_events']) {
+        await client.query(`ALTER TABLE ${table} DISABLE TRIGGER USER`)
+        await client.query(`DELETE FROM ${table}`)
+      }
+      await insertRows(client, 'schedules', columnsOf(schedules), schedules)
+      for (let events = eventsAfter(0, 0); events.length > 0; ) {
+        await insertRows(client, 'schedule_events', columnsOf(events), events)
+        const last = events.at(-1)!
+        events = eventsAfter(last.schedule_id as number, last.seq as number)
+      }
+      for (const table of ['schedules', 'schedule_events'])
+        await client.query(`ALTER TABLE ${table} ENABLE TRIGGER USER`)
+      await client.query(
+        `SELECT setval(pg_get_serial_sequence('schedules', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM schedules), false)`,
       )
-      await insertRows(client, 'unique_jobs', columns, keys)
     })
   }
 
@@ -276,6 +295,11 @@ export class CopyTarget {
     this.#isPatient = true
     return client
   }
+}
+
+/** Those of the first row: all have the same. */
+function columnsOf(rows: readonly PlainRow[]): Columns<PlainRow> {
+  return Object.fromEntries(Object.keys(rows[0] ?? {}).map((name) => [name, (row: PlainRow) => row[name]!]))
 }
 
 function unusable(schema: string, fault: string): DatabaseUnusableError {

@@ -1,7 +1,8 @@
 import { InvalidInputError, UnavailableError } from '../../../errors.ts'
 import type { TransactionClient } from '../../../job/client.ts'
 import { causeOf } from '../../../machines/events.ts'
-import { Admission } from '../../admission.ts'
+import { Admission, type AdmissionFacts } from '../../admission.ts'
+import type { IncomingJob } from '../../new-jobs.ts'
 import type { EnqueuedJob, EnqueueResult, Lease, LeaseEvent, NewJobRow } from '../../store.ts'
 import type { Epochs } from '../epochs.ts'
 import type { OwnNode } from '../nodes.ts'
@@ -35,6 +36,9 @@ interface Look {
   readonly holders: readonly (Parameters<typeof holderIn>[0][number] & { readonly isOwn: boolean })[]
 }
 
+/** What is known before jobs are stored: the room for them, and their ids. */
+type Room = Pick<AdmissionFacts, 'depth' | 'depthMax' | 'reserveInQueues' | 'nextId'>
+
 type EnqueueAnswer =
   | { readonly outcome: 'stored'; readonly now: number }
   | { readonly outcome: 'key used' }
@@ -52,40 +56,51 @@ export class Transactions {
     this.#clients = new Clients(parts.reads, parts.schema)
   }
 
-  async enqueue(given: unknown, jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
-    const client = await this.#clients.check(given)
+  /**
+   * Stores the jobs of each call, all or none of them, in a transaction of the client, which is checked. `room`: the client is of this store;
+   * what it needs to know was prepared before its transaction began.
+   */
+  async enqueue(
+    given: unknown,
+    calls: readonly (readonly NewJobRow[])[],
+    room?: Room,
+  ): Promise<readonly EnqueueResult[]> {
+    const client = room ? (given as TransactionClient) : await this.#clients.check(given)
+    const jobs = calls.flat()
     const keys = jobs.flatMap(({ idempotency }) => idempotency?.key ?? [])
     const uniques = uniquesOf(jobs)
     assertNoChanges(jobs)
-    const { reads, depths, node } = this.#parts
+    const { depths, node } = this.#parts
     for (let tries = 1; ; tries++) {
-      const room = depths.hasRoom(jobs.length) ? unlimited : await depths.look(jobs)
+      const known = room ?? (await this.prepare(jobs))
       const { transaction, keyed, holders } = await this.#look(client, { keys, uniques, now: node.now() })
-      while (!this.#ids.has(jobs.length)) await this.#ids.reserve(reads, jobs.length)
       const stored = new Map(
         keyed.map(({ key, content, isOwn: _, ...job }) => [key, { job: { ...job, created: false }, content }]),
       )
       // One that may begin before the caller commits would not see what is committed with this.
       const holder = holderIn(holders.map(({ isOwn, ...holder }) => ({ ...holder, hasBegun: !isOwn })))
-      const facts = {
-        ...room,
-        keyed: (key: string) => stored.get(key),
-        holder,
-        nextId: () => this.#ids.next(),
-        canAmend: false,
-      }
-      const admission = new Admission([jobs], facts)
+      const facts = { ...known, keyed: (key: string) => stored.get(key), holder, canAmend: false }
+      const admission = new Admission(calls, facts)
       const { newJobs } = admission
       const request = { transaction, now: node.now(), isKeyed: keys.length + uniques.length > 0, ...ofNewJobs(newJobs) }
       // Also if there is nothing to store: whether this is a transaction, the second call shows.
       const answer = (await this.#clients.call(client, 'enqueue', request)) as EnqueueAnswer
-      if (answer.outcome === 'key used' && tries < keyTriesMax) continue
+      if (answer.outcome === 'key used' && !room && tries < keyTriesMax) continue
       const { now } = toStored(answer)
       depths.expect(newJobs.length)
       admission.setStates(now)
       const own = new Set([...newJobs, ...[...keyed, ...holders].filter(({ isOwn }) => isOwn)].map(({ id }) => id))
-      return markUncommitted(admission.results[0]!, own)
+      return room ? admission.results : admission.results.map((result) => markUncommitted(result, own))
     }
+  }
+
+  /** The room that there is for jobs, and their ids: known before a transaction, since it needs another connection. */
+  async prepare(jobs: readonly IncomingJob[]): Promise<Room> {
+    const { reads, depths } = this.#parts
+    const room = depths.hasRoom(jobs.length) ? unlimited : await depths.look(jobs)
+    while (!this.#ids.has(jobs.length)) await this.#ids.reserve(reads, jobs.length)
+    const ids = jobs.map(() => this.#ids.next()).values()
+    return { ...room, nextId: () => ids.next().value! }
   }
 
   /** Notes that the job has succeeded if the transaction commits. Rejects with `LeaseLostError` if the lease is lost. */

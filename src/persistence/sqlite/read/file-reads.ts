@@ -23,6 +23,7 @@ import { storageFailure } from '../file/storage-failure.ts'
 import { Reader } from './reader.ts'
 import { toTransitions } from './rows.ts'
 import { Scanner } from './scanner.ts'
+import type { ScheduleReader } from './schedules.ts'
 
 /** Attempts of a read that met a checkpoint or a recovery, one per turn of the loop. */
 const busyReadTries = 100
@@ -96,6 +97,10 @@ export class FileReads {
 
   census(): Promise<readonly CensusCount[]> {
     return this.#scanner.scan('census', undefined)
+  }
+
+  protected readSchedules<T>(read: (reader: ScheduleReader) => T): Promise<T> {
+    return this.#read(({ schedules }) => read(schedules))
   }
 
   fileSizes(): Promise<FileSizes> {

@@ -33,6 +33,7 @@ import { CensusCounter } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { JobFactsReader } from './job-facts.ts'
 import { selectTransitions } from './rows.ts'
+import { ScheduleReader } from './schedules.ts'
 import { Walk } from './walk.ts'
 
 /** Characters of payloads after which a page ends early: they take some milliseconds to parse and to send. */
@@ -59,6 +60,7 @@ export class Reader {
   /** Created on first use: most readers never need it. */
   #jobFacts: JobFactsReader | undefined
   #census: CensusCounter | undefined
+  #schedules: ScheduleReader | undefined
   readonly #walk: Walk
 
   constructor(db: Database.Database) {
@@ -149,6 +151,11 @@ export class Reader {
   jobFacts(id: number): JobFacts | undefined {
     this.#jobFacts ??= new JobFactsReader(this.#db)
     return this.#jobFacts.find(id)
+  }
+
+  get schedules(): ScheduleReader {
+    this.#schedules ??= new ScheduleReader(this.#db)
+    return this.#schedules
   }
 
   /** Lets other reads run between its steps. */

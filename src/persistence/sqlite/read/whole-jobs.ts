@@ -3,9 +3,11 @@ import {
   type CopiedEvent,
   type KnownRow,
   lineNames,
+  type PlainRow,
   progressNames,
   rowColumns,
   versionColumns,
+  type ScheduleRows,
   type WholeJob,
 } from '../../copy/whole-job.ts'
 import { isHeld } from '../../sql/conditions.ts'
@@ -20,6 +22,8 @@ const weightMax = 8_000_000
 const eventWeight = 300
 /** Rows of `event_runs` that one look at the tail reads,. */
 const runsMax = 2_000
+/** Events of schedules that are read together. */
+const eventsAtOnce = 5_000
 
 /** A count of jobs of one kind, with sums by which two databases are compared. */
 export interface Total {
@@ -138,6 +142,12 @@ export class WholeJobs {
     return this.#sql.uniqueKeys.all() as Readonly<Record<string, string | number | null>>[]
   }
 
+  /** The rows of `schedules`, and of `schedule_events` page by page. */
+  schedules(): ScheduleRows {
+    const after = (scheduleId: number, seq: number) => this.#sql.scheduleEvents.all({ scheduleId, seq }) as PlainRow[]
+    return { schedules: this.#sql.schedules.all() as PlainRow[], eventsAfter: after }
+  }
+
   counts(): EdgeCount[] {
     return this.#sql.counts.all() as EdgeCount[]
   }
@@ -199,6 +209,9 @@ function prepare(db: Database.Database) {
     totals: db.prepare(totalsSql),
     replays: db.prepare('SELECT job_id AS id, n, last_at AS "lastAt" FROM key_replays'),
     uniqueKeys: db.prepare(`SELECT ${uniqueNames} FROM unique_jobs ORDER BY job_id`),
+    schedules: db.prepare('SELECT * FROM schedules ORDER BY id'),
+    scheduleEvents: db.prepare(`
+      SELECT * FROM schedule_events WHERE (schedule_id, seq) > (:scheduleId, :seq) ORDER BY schedule_id, seq LIMIT ${eventsAtOnce}`),
     counts: db.prepare(`SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`),
   }
 }

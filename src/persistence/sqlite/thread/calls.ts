@@ -18,7 +18,7 @@ export const busyTimeoutMs = 2_000
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
 /** Calls that are rejected once nothing can be stored any more. */
-const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'report', 'send', 'amend', 'command'])
+const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'report', 'send', 'amend', 'command', 'moveSchedules'])
 
 interface Call<Op extends Operation = Operation> {
   readonly id: number
@@ -189,6 +189,8 @@ export class Calls {
           (now) => this.#writer.command(request.command, request.ids, request.state, now, request.cause),
           (moved: Answers['command']) => this.#takeAway(moved),
         )
+      case 'moveSchedules':
+        return this.#part(call, (now) => this.#writer.moveSchedules(request, now))
       case 'recover':
         return this.#part(call, (now) => this.#writer.recoverOrphans(request.after, now))
       case 'noteStop':
@@ -317,5 +319,6 @@ function sizeOf(request: Request): number {
   if (request.op === 'command') return request.ids.length
   if (request.op === 'report') return request.size
   if (request.op === 'amend') return 2
+  if (request.op === 'moveSchedules') return request.moves.length
   return request.op === 'send' ? 1 : 0
 }

@@ -2,6 +2,7 @@ import type { Retention } from '../../../job/retention.ts'
 import type { JobState } from '../../../machines/job.ts'
 import type { CommitMeter } from '../../commit-meter.ts'
 import type { Epoch } from '../../epoch.ts'
+import type { ScheduleMove, ScheduleMoveResult } from '../../schedules.ts'
 import type { EventSet } from '../../sql/ranges.ts'
 import type {
   AmendResult,
@@ -48,6 +49,7 @@ export type Request =
       readonly state: JobState | undefined
       readonly cause: string | null
     }
+  | ({ readonly op: 'moveSchedules' } & PackedMoves)
   | { readonly op: 'sweep' | 'noteStop' | 'stopLeasing' | 'close' }
 
 /** The `traceparent`s of attempts whose jobs may be tried again. */
@@ -61,6 +63,12 @@ export interface NewCalls {
   readonly firstCallId: number
   /** How many jobs each call has, in order; null: one each. */
   readonly counts: readonly number[] | null
+  readonly batches: readonly Batch[]
+}
+
+/** Moves of schedules, and their jobs in the same order. */
+export interface PackedMoves {
+  readonly moves: readonly (Omit<ScheduleMove, 'job'> & { readonly makesJob: boolean })[]
   readonly batches: readonly Batch[]
 }
 
@@ -84,6 +92,7 @@ export interface Answers {
   send: CommandResult
   amend: AmendResult
   command: number[]
+  moveSchedules: ScheduleMoveResult[]
   sweep: null
   noteStop: null
   stopLeasing: null

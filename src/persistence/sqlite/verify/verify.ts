@@ -4,10 +4,11 @@ import type { JobState } from '../../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
 import { jobTables } from '../../sql/job-tables.ts'
 import { uniqueKeyViolations } from '../../sql/unique-keys.ts'
-import type { VerifyReport } from '../../store.ts'
+import { retention, type VerifyReport } from '../../store.ts'
 import { unreadableColumns } from '../../valid-rows.ts'
 import { type CheckedRow, Checks, type Taken, violationsMax } from '../../verify-checks.ts'
 import { changesIn, firstMaxAttempts, keptPayloads } from '../../versions.ts'
+import { type CheckedSchedule, type CheckedStep, checkSchedule, scheduleChecks } from '../../verify-schedules.ts'
 import { assertKept, assertNewest } from '../file/accept.ts'
 import { openForReading } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
@@ -24,6 +25,8 @@ import { IdSet } from './id-set.ts'
 const chunkJobs = 1_000
 /** Events of one job that are read at once, because it may have any number of them. */
 const pageEvents = 10_000
+/** Schedules that one read transaction checks, each with at most about a thousand events. */
+const chunkSchedules = 20
 /** Runs that one read transaction examines, to find events that are in no history. */
 const strayRuns = 10_000
 
@@ -95,6 +98,7 @@ class Verifier {
     this.#unlessDamaged('the jobs and their histories', () => this.#checkJobs(onProgress))
     this.#unlessDamaged('what no job owns', () => this.#checkLeftovers())
     this.#unlessDamaged('ids and keys', () => this.#checkIdentity())
+    this.#unlessDamaged('the schedules', () => this.#checkSchedules())
     // In one snapshot, because the counts change while a server runs.
     this.#unlessDamaged('the kept counts', () => this.#db.transaction(() => this.#checkCounts())())
     this.#unlessDamaged('the schema', () => this.#checkSchema())
@@ -279,6 +283,21 @@ class Verifier {
         .all() as number[]
       for (const id of ids) this.#checks.tell(invariant, id, message)
     }
+  }
+
+  #checkSchedules(): void {
+    const rows = this.#db.prepare(scheduleChecks.schedules)
+    const steps = this.#db.prepare(scheduleChecks.steps)
+    const removed = this.#db.prepare('SELECT 1 FROM edge_counts WHERE event = ?').pluck()
+    const checkNext = this.#db.transaction((after: number): number | null => {
+      const chunk = rows.all({ after, limit: chunkSchedules }) as CheckedSchedule[]
+      const isWhole = removed.get(retention) === undefined
+      for (const row of chunk) checkSchedule(this.#checks, row, steps.all({ id: row.id }) as CheckedStep[], isWhole)
+      return chunk.at(-1)?.id ?? null
+    })
+    for (let after: number | null = 0; after !== null; ) after = checkNext(after)
+    for (const id of this.#db.prepare(scheduleChecks.orphans).pluck().all())
+      this.#checks.tell('I11', null, `there is a history of the schedule ${id}, but no schedule`)
   }
 
   /** The unique index and AUTOINCREMENT guarantee both, while they exist. */

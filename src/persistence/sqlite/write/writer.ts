@@ -8,7 +8,7 @@ import { countJobs, type EventSet, intoRanges } from '../../sql/ranges.ts'
 import { takesKeysBack } from '../../sql/unique-keys.ts'
 import type { AmendResult, Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
-import type { Answers, NewCalls, RefusedEvent, Request, WriterOptions } from '../thread/protocol.ts'
+import type { Answers, NewCalls, PackedMoves, RefusedEvent, Request, WriterOptions } from '../thread/protocol.ts'
 import { Claims } from './claims.ts'
 import { JobInserts } from './insert-jobs.ts'
 import { JobChanges } from './job-changes.ts'
@@ -17,6 +17,7 @@ import { JobResults } from './job-results.ts'
 import { JobTraces } from './job-traces.ts'
 import { Leases } from './leases.ts'
 import { Retention } from './retention.ts'
+import { Schedules } from './schedules.ts'
 import { Transitions } from './transitions.ts'
 
 /** Jobs that one step finds due, and that one statement of it moves. */
@@ -37,6 +38,8 @@ export class Writer {
   readonly #claims: Claims
   readonly #leases: Leases
   readonly #retention: Retention
+  readonly #schedules: Schedules
+  readonly #retentionMs: number
   readonly #reader: Reader
   readonly #due: Database.Statement
   readonly #nextDue: Database.Statement
@@ -51,6 +54,8 @@ export class Writer {
     this.#changes = new JobChanges(db, this.#transitions)
     this.#claims = new Claims(db, this.#transitions, this.#traces, options.types)
     this.#leases = new Leases(db, this.#transitions, options.leaseMs)
+    this.#schedules = new Schedules(db, (calls, now) => this.#inserts.enqueue(calls, now))
+    this.#retentionMs = options.retentionMs
     this.#reader = new Reader(db)
     const rules = new RetentionRules(options.retentionMs, options.retention)
     this.#retention = new Retention(db, this.#transitions, rules, () => this.#reader.counts())
@@ -218,7 +223,12 @@ export class Writer {
   }
 
   retain(now: number, goOn = () => true): boolean {
-    return this.#retention.step(now, goOn)
+    const more = this.#retentionMs > 0 && this.#schedules.remove(now - this.#retentionMs)
+    return this.#retention.step(now, goOn) || more
+  }
+
+  moveSchedules(moves: PackedMoves, now: number): Answers['moveSchedules'] {
+    return this.#schedules.move(moves, now)
   }
 
   /** A user's or client's command for one job. */
