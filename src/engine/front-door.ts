@@ -24,16 +24,18 @@ export {
   charts,
   edgeId,
   edgeLines,
+  scheduleChart,
   toMermaid,
 } from '../machines/chart.ts'
 export { toDot } from '../machines/dot.ts'
 export { countStates, describeState, eventsFrom, eventTypes, isAfter, isDead, jobStates } from '../machines/edges.ts'
 export { type Command, causeOf, commandFacts, commands } from '../machines/events.ts'
-export { scheduleEvents, scheduleStates } from '../machines/schedule-edges.ts'
+export { scheduleEvents, scheduleEventsFrom, scheduleStates } from '../machines/schedule-edges.ts'
 export { duration } from '../observe/explain/text.ts'
 export { systemClock } from '../runtime/clock.ts'
 export { ownThread } from '../runtime/own-thread.ts'
 export { version } from '../runtime/version.ts'
 export { newScheduleSchema } from '../schedule/fields.ts'
+export { formatTick } from '../schedule/preview.ts'
 export { noopLog } from './harmless-log.ts'
 export type * from './job-system.ts'

@@ -83,7 +83,7 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     docsRoute,
     ...loginRoutes(settingName('apiToken', ownsProcess)),
     assetRoute(),
-    ...pageRoutes(system, now, { needsToken: sessions !== null, hidesPayloads: options.redact !== undefined }),
+    ...pageRoutes(system, { now, needsToken: sessions !== null, hidesPayloads: options.redact !== undefined }),
   ]
   const routes: readonly Route[] = options.pages ? [...apiRoutes, ...pages] : apiRoutes
   const mount = new Mount(

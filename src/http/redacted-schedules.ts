@@ -38,6 +38,7 @@ export function redactedSchedules(schedules: Schedules, payloadOf: (job: Job) =>
     resume: async (name, options) => withLess(await schedules.resume(name, options)),
     trigger: (name, options) => schedules.trigger(name, options),
     preview: (name, options) => schedules.preview(name, options),
+    previewNew: (body, options) => schedules.previewNew(body, options),
     history: (name, page) => schedules.history(name, page),
   }
 }

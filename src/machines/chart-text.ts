@@ -1,10 +1,11 @@
 import type { EventFrom } from 'xstate'
 import type { GuardName } from './job.ts'
+import type { ScheduleEventType } from './schedule.ts'
 import type { slotMachine } from './slots.ts'
 
 /** The words for an event. */
 interface EventText {
-  /** What has happened to the job, the dispatcher or the slot. */
+  /** What has happened to the job, the dispatcher, the slot or the schedule. */
   readonly what: string
   readonly who: string
 }
@@ -45,4 +46,16 @@ export const eventText = {
     },
     end: { what: 'a handler that was aborted has ended after all', who: 'the handler' },
   } satisfies Readonly<Record<EventFrom<typeof slotMachine>['type'], EventText>>,
+  schedule: {
+    create: { what: 'was declared', who: 'the program, a user or a client' },
+    tick: { what: 'a tick made its job', who: 'time' },
+    skip: { what: 'ticks made no job: they were missed, or their job could not be made', who: 'time' },
+    catch_up: { what: 'missed ticks made a job', who: 'time' },
+    trigger: { what: 'a job was made beside the ticks', who: 'a user or a client' },
+    edit: { what: 'its timing, its job or its policies changed', who: 'the program, a user or a client' },
+    pause: { what: 'was paused', who: 'a user or a client' },
+    break: { what: 'its next tick could not be computed', who: 'the error' },
+    end: { what: 'no tick is left, or it was ended', who: 'time, the program, a user or a client' },
+    resume: { what: 'goes on', who: 'a user or a client' },
+  } satisfies Readonly<Record<ScheduleEventType, EventText>>,
 }

@@ -4,6 +4,7 @@ import { dispatcherMachine } from './dispatcher.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
 import { jobMachine } from './job.ts'
+import { scheduleMachine } from './schedule.ts'
 import { slotMachine } from './slots.ts'
 
 export interface ChartNode {
@@ -78,7 +79,16 @@ const workerChart: Chart = {
   edges: edgesOf(slotMachine, eventText.worker, {}),
 }
 
-/** The charts of all machines, by id. */
+/** The lifecycle of a schedule. Events that leave it in its state are not drawn. */
+export const scheduleChart: Chart = {
+  id: scheduleMachine.id,
+  title: 'The lifecycle of a schedule',
+  countsEdges: false,
+  nodes: nodesOf(scheduleMachine).map((node) => ({ ...node, isOrigin: node.initial })),
+  edges: edgesOf(scheduleMachine, eventText.schedule, {}),
+}
+
+/** The charts of the machines of which each has its jobs or slots counted, by id. */
 export const charts = Object.freeze({ job: jobChart, dispatcher: dispatcherChart, worker: workerChart })
 export type ChartName = keyof typeof charts
 

@@ -1,5 +1,5 @@
 import { causes } from './cause.ts'
-import { type Chart, charts, describeConditions, toMermaid } from './chart.ts'
+import { type Chart, charts, describeConditions, scheduleChart, toMermaid } from './chart.ts'
 import { eventText } from './chart-text.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
@@ -17,7 +17,7 @@ const crashWords: Readonly<Record<Edge['crashes'], string>> = {
   forget: 'forgotten',
 }
 
-/** `docs/lifecycle.md`: all three machines as text. A test compares the file with it. */
+/** `docs/lifecycle.md`: all four machines as text. A test compares the file with it. */
 export function lifecyclePage(): string {
   const { job, dispatcher, worker } = charts
   return [
@@ -44,6 +44,7 @@ export function lifecyclePage(): string {
     ),
     ...section(dispatcher, eventText.dispatcher),
     ...section(worker, eventText.worker),
+    ...section(scheduleChart, eventText.schedule),
   ].join('\n')
 }
 

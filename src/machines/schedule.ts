@@ -25,7 +25,7 @@ const stay = <State extends string>(state: State) => ({ target: state, reenter: 
 
 /**
  * The lifecycle of a schedule, pure like the job's, and compiled by the same code. Tags: `live` ones have their name alone; of the `ticking`
- * ones the next tick is planned.
+ * ones the next tick is planned; `stuck` ones wait for a user to mend them.
  */
 export const scheduleMachine = setup({
   types: { events: {} as ScheduleEvent, tags: {} as ScheduleTag },
@@ -55,14 +55,14 @@ export const scheduleMachine = setup({
     },
     broken: {
       description: 'its next tick could not be computed; it has none until a user edits or resumes it',
-      tags: 'live',
+      tags: ['live', 'stuck'],
       on: { trigger: stay('broken'), edit: 'active', resume: 'active', end: 'ended' },
     },
     ended: { description: 'has no ticks any more', type: 'final' },
   },
 })
 
-export type ScheduleTag = 'live' | 'ticking'
+export type ScheduleTag = 'live' | 'ticking' | 'stuck'
 export type ScheduleEventType = ScheduleEvent['type']
 /** The initial node `new` is never stored. */
 export type ScheduleNode = SnapshotFrom<typeof scheduleMachine>['value']

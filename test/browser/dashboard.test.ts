@@ -378,6 +378,46 @@ describeInBrowser('in a browser', () => {
     })
   })
 
+  test('a schedule is made after its ticks were shown, is paused and triggered, and ends once that is confirmed', async () => {
+    const server = await startDashboard()
+    const page = await openPage(`${server.url}/dashboard/schedules`, { complaintsOk: /status of 400/ })
+    expect(await textOf(page, 'main')).toContain('No schedule makes jobs.')
+
+    await page.getByRole('link', { name: 'New schedule' }).click()
+    await page.getByLabel('Name').fill('nightly')
+    await page.getByLabel('Cron expression').fill('30 2 30 2 *')
+    await page.getByLabel('Time zone').fill('Berlin')
+    await page.getByLabel('Type', { exact: true }).fill('echo')
+    await page.getByRole('button', { name: 'Preview' }).click()
+    const faults = [await textOf(page, '#cron-fault'), await textOf(page, '#zone-fault')]
+    await page.getByLabel('Cron expression').fill('30 2 * * *')
+    await page.getByLabel('Time zone').fill('Europe/Berlin')
+    await page.getByRole('button', { name: 'Preview' }).click()
+    const ticks = await page.locator('#ticks tbody tr').count()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await untilText(page, 'h1 + .state', 'active')
+    await page.getByLabel('Why pause').fill('a holiday')
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await untilText(page, 'h1 + .state', 'paused')
+    const paused = await textOf(page, '.card.head')
+    await page.getByRole('button', { name: 'Trigger' }).click()
+    await untilText(page, '#newest-jobs td:first-child', '1 succeeded')
+    await page.getByText('End…').click()
+    await page.getByRole('button', { name: 'End nightly' }).click()
+    await untilText(page, 'h1 + .state', 'ended')
+
+    expect(faults).toEqual([
+      expect.stringContaining('never comes in month'),
+      expect.stringContaining('did you mean Europe/Berlin?'),
+    ])
+    expect(ticks).toBe(5)
+    expect(paused).toContain('by a user of the dashboard: a holiday')
+    expect(await page.locator('tr[id^=event]').count()).toBe(4)
+    await page.getByRole('link', { name: '1', exact: true }).first().click()
+    await page.getByRole('link', { name: 'nightly' }).click()
+    await untilText(page, 'h1', 'nightly')
+  })
+
   test('text from anybody appears as text everywhere', async () => {
     const server = await startDashboard()
     const id = await deadJob(server, hostile, { idempotency_key: '<img src=x onerror=alert(5)>' })
@@ -478,13 +518,11 @@ describeInBrowser('in a browser', () => {
     const bulk = await server.system.prepareBulk('requeue', {})
     await bulk.settled()
     const page = await openPage(`${server.url}/login`, { viewport: { width: 390, height: 800 } })
+    await server.system.schedules.put({ name: 'odd', cron: '*/7 2 1 * 1', job: { type: 'echo', payload: hostile } })
+    await server.system.schedules.trigger('odd')
     const paths = [
-      '/',
-      '/dashboard/jobs',
-      `/dashboard/jobs/${id}`,
-      `/dashboard/jobs/${id}/edit`,
-      `/dashboard/bulk/${bulk.id}`,
-      '/docs',
+      ...['/', '/dashboard/jobs', `/dashboard/jobs/${id}`, `/dashboard/jobs/${id}/edit`, `/dashboard/bulk/${bulk.id}`, '/docs'],
+      ...['/dashboard/schedules', '/dashboard/schedules/odd', '/dashboard/schedules/odd/edit'],
     ]
 
     for (const [index, path] of paths.entries()) {

@@ -15,6 +15,7 @@ beforeAll(async () => {
   server = await startHttp({ basePath, apiToken })
   const jobs = [aWaitingJob(), { type: 'broken', payload: '<a href="/x">', max_retries: 0 }]
   await send('POST /jobs', { authorization }, JSON.stringify(jobs))
+  await server.system.schedules.put({ name: 'daily', cron: '@daily', job: { type: 'echo', payload: 1 } })
   const { headers } = await send(`POST ${basePath}/login`, form, `token=${apiToken}&next=/dashboard/jobs`)
   cookie = headers['set-cookie']!
 })
@@ -36,6 +37,10 @@ describe('under a path', () => {
       '/',
       '/dashboard/jobs',
       '/dashboard/jobs/1',
+      '/dashboard/schedules',
+      '/dashboard/schedules/daily',
+      '/dashboard/schedules/daily/edit',
+      '/dashboard/new-schedule',
       '/docs',
       '/dashboard/jobs?state=dead',
       '/nope',

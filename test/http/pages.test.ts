@@ -17,20 +17,25 @@ function submit(path: string, fields: Record<string, string> = {}, headers: Reco
   return server.fetch(path, { method: 'POST', body: new URLSearchParams(fields), redirect: 'manual', headers })
 }
 
-test.each(['/', '/dashboard/jobs', '/dashboard/jobs/1', '/dashboard/jobs/2?at=1', '/dashboard/nodes', '/docs'])(
-  '%s is a page, and needs its script only for what changes',
-  async (path) => {
-    const { status, headers, body } = await server.get(path)
+test.each([
+  '/',
+  '/dashboard/jobs',
+  '/dashboard/jobs/1',
+  '/dashboard/jobs/2?at=1',
+  '/dashboard/nodes',
+  '/dashboard/schedules',
+  '/docs',
+])('%s is a page, and needs its script only for what changes', async (path) => {
+  const { status, headers, body } = await server.get(path)
 
-    expect([status, headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
-    expect(headers.get('content-security-policy')).toContain("script-src 'self'; style-src 'self'")
-    expect(headers.get('cache-control')).toBe('no-store')
-    expect(body).not.toMatch(/<script(?![^>]*src="\/assets\/)|<style|style="|onclick/)
-    for (const [, asset] of body.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)) {
-      expect([asset, (await server.get(asset)).status]).toEqual([asset, 200])
-    }
-  },
-)
+  expect([status, headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+  expect(headers.get('content-security-policy')).toContain("script-src 'self'; style-src 'self'")
+  expect(headers.get('cache-control')).toBe('no-store')
+  expect(body).not.toMatch(/<script(?![^>]*src="\/assets\/)|<style|style="|onclick/)
+  for (const [, asset] of body.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)) {
+    expect([asset, (await server.get(asset)).status]).toEqual([asset, 200])
+  }
+})
 
 test('the page of nodes and GET /nodes show the one process of a file', async () => {
   const { body } = await server.get('/dashboard/nodes')

@@ -154,6 +154,22 @@ export class ScheduleCommands implements Schedules {
     return { ticks: previewTicks(timing, schedule.since, after, count), warnings: timingWarnings(timing, now) }
   }
 
+  async previewNew(
+    body: unknown,
+    { count = previewCount.byDefault }: { count?: number } = {},
+  ): Promise<SchedulePreview> {
+    assertCount('n', count, previewCount.max)
+    const given = this.parse(body, 'snake_case')
+    const { now, schedule } = await this.#parts.store.find(given.name)
+    const isLive = schedule !== null && hasScheduleTag(schedule.state, 'live')
+    const { since, lastTick } = isLive ? this.#phaseOf(schedule, given, now) : { since: now, lastTick: now }
+    const isTicking = schedule !== null && hasScheduleTag(schedule.state, 'ticking')
+    const after = isTicking ? lastTick : Math.max(lastTick, now)
+    const ticks = previewTicks(given.timing, since, after, count)
+    if (ticks.length === 0) throw noTickLeft('snake_case')
+    return { ticks, warnings: timingWarnings(given.timing, now) }
+  }
+
   async history(
     name: string,
     { before = Number.MAX_SAFE_INTEGER, limit = pageSizes.history.byDefault } = {},
@@ -183,18 +199,18 @@ export class ScheduleCommands implements Schedules {
     by: EventCause,
     now: number,
   ): Step {
-    const isBroken = kept.state === 'broken'
-    const change = isBroken ? { since: now, lastTick: now } : this.#changeOfTiming(kept, given, now)
-    const { since, lastTick } = { ...kept, ...(change && { since: change.since, lastTick: change.lastTick }) }
-    const at = Math.max(kept.lastTick, lastTick)
-    const nextTick = kept.state === 'paused' ? null : ticksOf(given.timing, since).next(at)
+    const { since, lastTick } = this.#phaseOf(kept, given, now)
+    const nextTick = kept.state === 'paused' ? null : ticksOf(given.timing, since).next(lastTick)
     const details = { by, changed: changedFields(kept.spec, next.spec) }
-    return { event: 'edit', plan: { ...next, since, lastTick: at, nextTick }, tick: null, details, makesJob: false }
+    return { event: 'edit', plan: { ...next, since, lastTick, nextTick }, tick: null, details, makesJob: false }
   }
 
-  #changeOfTiming(kept: ScheduleEntry, given: Schedule, now: number): ReturnType<typeof changeOfTiming> {
+  /** From where the ticks of an edited schedule count. */
+  #phaseOf(kept: ScheduleEntry, given: Schedule, now: number): { since: number; lastTick: number } {
+    const { since, lastTick } = kept
+    if (kept.state === 'broken') return { since: now, lastTick: Math.max(lastTick, now) }
     const { timing, missed } = this.#read(kept).schedule
-    return changeOfTiming({ timing, missed, since: kept.since, lastTick: kept.lastTick }, given.timing, now)
+    return changeOfTiming({ timing, missed, since, lastTick }, given.timing, now) ?? { since, lastTick }
   }
 
   /**
@@ -260,10 +276,7 @@ function created(
   naming: Naming,
 ): Step {
   const nextTick = ticksOf(timing, now).next(now)
-  if (nextTick === null) {
-    const path = naming === 'camelCase' ? 'endsAt' : 'ends_at'
-    throw new InvalidInputError([{ path, message: 'must be after the next tick: none is left' }])
-  }
+  if (nextTick === null) throw noTickLeft(naming)
   return {
     event: 'create',
     plan: { ...next, since: now, lastTick: now, nextTick },
@@ -271,6 +284,11 @@ function created(
     details: { by },
     makesJob: false,
   }
+}
+
+function noTickLeft(naming: Naming): InvalidInputError {
+  const path = naming === 'camelCase' ? 'endsAt' : 'ends_at'
+  return new InvalidInputError([{ path, message: 'must be after the next tick: none is left' }])
 }
 
 /** Whether ticks are due that the step would pass over. */

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { type Chart, charts, ownThread, toDot } from '../../../engine/front-door.ts'
+import { type Chart, charts, ownThread, scheduleChart, toDot } from '../../../engine/front-door.ts'
 
 /** The centre and the size of a node, in the chart's units. */
 export interface NodeLayout {
@@ -43,7 +43,9 @@ export async function layoutOf(chart: Chart): Promise<Layout> {
 }
 
 function layOutAll(): Promise<Layouts> {
-  const workerData = Object.fromEntries(Object.values(charts).map((chart) => [chart.id, toDot(chart)]))
+  const workerData = Object.fromEntries(
+    [...Object.values(charts), scheduleChart].map((chart) => [chart.id, toDot(chart)]),
+  )
   return new Promise((resolve, reject) => {
     const thread = new Worker(new URL('./layout-thread.js', import.meta.url), { workerData, ...ownThread })
     // A process with nothing else to do does not wait for a picture.

@@ -6,6 +6,8 @@ import {
   edgeId,
   type JobPath,
   type JobSystem,
+  type ScheduleInfo,
+  scheduleChart,
 } from '../../../engine/front-door.ts'
 import { layoutOf } from './layout.ts'
 import { ChartTemplate, type EdgeOverlay, type NodeOverlay, type Overlay } from './svg.ts'
@@ -43,7 +45,7 @@ export function tallyOf(system: JobSystem, name: ChartName): Promise<Tally> {
 
 /** The picture of a machine; `inline` for a page that loads `chartStyle` as a style sheet. */
 export async function renderMachine(system: JobSystem, name: ChartName, { inline = false } = {}): Promise<string> {
-  const [template, tally] = await Promise.all([templateOf(name), views[name].tally(system)])
+  const [template, tally] = await Promise.all([templateOf(charts[name]), views[name].tally(system)])
   return template.render(views[name].overlay(charts[name], tally), { inline })
 }
 
@@ -53,16 +55,29 @@ export async function renderJob(
   id: number,
   { at, inline = false }: { readonly at?: number; readonly inline?: boolean } = {},
 ): Promise<string> {
-  const [template, path] = await Promise.all([templateOf('job'), system.path(id, at === undefined ? {} : { at })])
+  const [template, path] = await Promise.all([templateOf(charts.job), system.path(id, at === undefined ? {} : { at })])
   return template.render(jobOverlay(charts.job, id, path, at ?? null), { inline })
 }
 
-const templates = new Map<ChartName, ChartTemplate>()
+/** The lifecycle of a schedule that is in a state, for a page. */
+export async function renderSchedule(state: ScheduleInfo['state']): Promise<string> {
+  const template = await templateOf(scheduleChart)
+  const told = `The schedule is ${state} now.`
+  const overlay: Overlay = {
+    label: `${scheduleChart.title}. ${told}`,
+    caption: told,
+    nodes: new Map([[state, { text: 'now', mark: 'current' }]]),
+    edges: new Map(),
+  }
+  return template.render(overlay, { inline: true })
+}
+
+const templates = new Map<string, ChartTemplate>()
 
 /** Created once, at the first request. */
-async function templateOf(name: ChartName): Promise<ChartTemplate> {
-  const template = templates.get(name) ?? new ChartTemplate(charts[name], await layoutOf(charts[name]))
-  templates.set(name, template)
+async function templateOf(chart: Chart): Promise<ChartTemplate> {
+  const template = templates.get(chart.id) ?? new ChartTemplate(chart, await layoutOf(chart))
+  templates.set(chart.id, template)
   return template
 }
 

@@ -3,6 +3,7 @@ import {
   commands,
   duration,
   type Explanation,
+  type HistoryEvent,
   isAfter,
   type Job,
   type JobSystem,
@@ -16,16 +17,15 @@ import { changeTitle } from './change.tsx'
 import { ExplanationSection } from './explanation.tsx'
 import { LogSection, newestLines } from './job-log.tsx'
 import { PathSection } from './job-path.tsx'
+import { Json } from './json.tsx'
 import { page } from './page.tsx'
-import { number, Pre, ProducerNote, ReasonField, StateLabel, Time, upperFirst } from './parts.tsx'
+import { ProducerNote, ReasonField, StateLabel, Time, upperFirst } from './parts.tsx'
 import { ProgressSection } from './progress.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
 /** Transitions on one page, around the selected one. */
 const timelineMax = 100
-/** Characters of a payload and of a result that are shown. */
-const shownMax = 4_000
 
 /** `GET /dashboard/jobs/:id?at=SEQ`: the job as it is now, and as it was after that transition. */
 export async function jobPage(
@@ -40,8 +40,9 @@ export async function jobPage(
   const lastSeq = explanation.because.seq
   const at = asked ?? lastSeq
   const after = Math.max(0, Math.min(at - timelineMax / 2, lastSeq - timelineMax))
-  const [history, chart, log, result] = await Promise.all([
+  const [history, [origin], chart, log, result] = await Promise.all([
     system.history(id, { after, limit: timelineMax }),
+    system.history(id, { after: 0, limit: 1 }),
     renderJob(system, id, { inline: true, ...(asked === undefined ? {} : { at }) }),
     newestLines(system, id),
     isAfter('succeed', job.state) ? resultOf(system, id) : null,
@@ -67,9 +68,11 @@ export async function jobPage(
         />
         <LogSection id={id} log={log} />
         <div class="columns">
-          <Facts job={job} now={now} />
-          <Json title="Payload" value={job.payload} link={`/jobs/${id}`} />
-          {result}
+          <Facts job={job} origin={origin} now={now} />
+          <div>
+            <Json title="Payload" value={job.payload} link={`/jobs/${id}`} />
+            {result}
+          </div>
         </div>
       </>
     ),
@@ -128,7 +131,14 @@ function Head({ job: { id, state, type, queue }, next, allowed }: HeadProps) {
   )
 }
 
-function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
+interface FactsProps {
+  readonly job: Job
+  /** Its first event. */
+  readonly origin: HistoryEvent | undefined
+  readonly now: number
+}
+
+function Facts({ job, origin, now }: FactsProps) {
   const when = (at: number | null) => (at === null ? '–' : <Time at={at} now={now} />)
   const rows: [string, unknown][] = [
     ['Attempts', `${job.attempt} of ${job.maxRetries + 1}`],
@@ -137,6 +147,7 @@ function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
       title === undefined ? [] : [[title, <Text of={`${job[name]}`} />]],
     ),
     ['Created', when(job.createdAt)],
+    ...(origin?.schedule === undefined ? [] : [['Schedule', madeBy(origin, now)] satisfies [string, unknown]]),
     ...(job.finishedAt === null ? [['May run', when(job.runAt)] satisfies [string, unknown]] : []),
     ['Last started', when(job.startedAt)],
     ['Ended', when(job.finishedAt)],
@@ -184,29 +195,19 @@ function NoResult({ why }: { readonly why: string }) {
   )
 }
 
-interface JsonProps {
-  readonly title: string
-  readonly value: unknown
-  /** Where all of it is. */
-  readonly link: string
-}
-
-/** A long value is cut: indented, nested arrays take sixty times the space, and this page is rendered again every second. */
-function Json({ title, value, link }: JsonProps) {
-  const text = JSON.stringify(value)
+/** The schedule that made a job, its tick, and how late it was. */
+function madeBy({ schedule, tick, at }: HistoryEvent, now: number) {
   return (
-    <section class="card">
-      <h2>{title}</h2>
-      {text.length <= shownMax ? (
-        <Pre text={JSON.stringify(value, null, 2) ?? ''} />
+    <>
+      <a href={`/dashboard/schedules/${schedule}`}>{schedule}</a>
+      {tick === undefined ? (
+        ', beside its ticks'
       ) : (
         <>
-          <Pre text={`${text.slice(0, shownMax)}…`.toWellFormed()} />
-          <p class="muted">
-            The first {number(shownMax)} of {number(text.length)} characters; <a href={link}>all of it</a>, as JSON.
-          </p>
+          , for the tick at {new Date(tick).toISOString()}, <Time at={tick} now={now} />
+          {at - tick < 1_000 ? ', made in time' : `, made ${duration(at - tick)} late`}
         </>
       )}
-    </section>
+    </>
   )
 }

@@ -7,6 +7,7 @@ const allowed = ["script-src 'self'", "style-src 'self'", "img-src 'self'", "con
 const sections = [
   { path: '/', name: 'Overview' },
   { path: '/dashboard/jobs', name: 'Jobs' },
+  { path: '/dashboard/schedules', name: 'Schedules' },
   { path: '/dashboard/nodes', name: 'Nodes' },
   { path: '/docs', name: 'API' },
 ]

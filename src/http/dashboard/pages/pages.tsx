@@ -9,17 +9,23 @@ import { jobsPage } from './jobs.tsx'
 import { nodesPage } from './nodes.tsx'
 import { renderOverview } from './overview.tsx'
 import { replyPage, seeOther } from './page.tsx'
+import { scheduleRoutes } from './schedule-routes.ts'
 import { showSeries } from './series-data.ts'
 
 /** The overview is rendered at most twice a second, however many people watch. */
 const overviewMs = 500
 
-/** The dashboard. Every page works without a script; the script updates it. `now`: epoch ms. `needsToken`: a token is required. `hidesPayloads`: the app does. */
-export function pageRoutes(
-  system: JobSystem,
-  now: () => number,
-  { needsToken, hidesPayloads }: { readonly needsToken: boolean; readonly hidesPayloads: boolean },
-): readonly Route[] {
+interface PagesOptions {
+  /** Epoch ms. */
+  readonly now: () => number
+  /** A token is required. */
+  readonly needsToken: boolean
+  /** Parts of payloads are not shown. */
+  readonly hidesPayloads: boolean
+}
+
+/** The dashboard. Every page works without a script; the script updates it. */
+export function pageRoutes(system: JobSystem, { now, needsToken, hidesPayloads }: PagesOptions): readonly Route[] {
   const overview = shared(overviewMs, () => renderOverview(system, now, needsToken))
   const jobCommands = commands.map((command): Route => {
     return {
@@ -53,6 +59,7 @@ export function pageRoutes(
     ...jobCommands,
     ...changeRoutes(hidesPayloads),
     ...bulkRoutes(system),
+    ...scheduleRoutes(system, now, hidesPayloads),
   ]
 }
 

@@ -1,10 +1,18 @@
-import { charts, duration, type JobState, reasonMax } from '../../../engine/front-door.ts'
+import {
+  charts,
+  duration,
+  type JobState,
+  reasonMax,
+  type ScheduleInfo,
+  scheduleChart,
+} from '../../../engine/front-door.ts'
 import { kindOf } from '../charts/kind.ts'
 import { visible } from './text.tsx'
 
-const kinds = new Map(charts.job.nodes.map((node) => [node.id, kindOf(node)]))
+/** No state of a job has the name of one of a schedule. */
+const kinds = new Map([...charts.job.nodes, ...scheduleChart.nodes].map((node) => [node.id, kindOf(node)]))
 
-export function StateLabel({ state }: { readonly state: JobState }) {
+export function StateLabel({ state }: { readonly state: JobState | ScheduleInfo['state'] }) {
   return <span class={`state kind-${kinds.get(state)}`}>{state}</span>
 }
 

@@ -14,6 +14,14 @@ export function visible(text: string): string {
   })
 }
 
+/** Indented JSON with the invisible characters of its texts as escapes, so that a user who edits it sees them. */
+export function visibleJson(value: unknown): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return (JSON.stringify(value, null, 2) ?? '').replace(unseen, (character) =>
+    isKept(character) ? character : character.split('').map(escaped).join(''),
+  )
+}
+
 /** Such a text on a page: escaped, with nothing invisible, and with its direction confined to itself. */
 export function Text({ of }: { readonly of: string }) {
   return <bdi>{visible(of)}</bdi>

@@ -1,0 +1,187 @@
+import { z } from 'zod'
+import type { JobSystem, ScheduleHistoryEvent, ScheduleInfo } from '../../../engine/front-door.ts'
+import { parseQuery } from '../../query.ts'
+import type { Allowed } from './allowed.ts'
+import { page } from './page.tsx'
+import { Pre, StateLabel, Time } from './parts.tsx'
+import { causeOfChange, changeOfState, JobLink, type JobStates } from './schedule-history.tsx'
+import { tickText, timingText } from './schedule-words.ts'
+import { Text } from './text.tsx'
+
+const rowsMax = 50
+const refreshMs = 2_000
+/** Events in which the reason for a pause is looked for. */
+const eventsMax = 20
+
+const listQuery = z.strictObject({ after: z.string().exactOptional(), ended: z.literal('true').exactOptional() })
+
+const example = `createJobSystem({
+  handlers: [report],
+  schedules: [
+    { name: 'nightly', cron: '30 2 * * *', zone: 'Europe/Berlin', job: { type: 'report', payload: {} } },
+  ],
+})`
+
+interface Listed {
+  readonly schedule: ScheduleInfo
+  /** When and why it came to a state in which it has no ticks. */
+  readonly change: ScheduleHistoryEvent | undefined
+}
+
+/** `GET /dashboard/schedules?after=NAME&ended=true`: the schedules, by name. */
+export async function schedulesPage(
+  system: JobSystem,
+  query: URLSearchParams,
+  allowed: Allowed,
+  clock: () => number,
+): Promise<Response> {
+  const { ended, ...rest } = parseQuery(listQuery, query)
+  const { schedules, next } = await system.schedules.list({ ...rest, limit: rowsMax, ended: ended === 'true' })
+  const [rows, jobs] = await Promise.all([
+    Promise.all(schedules.map((schedule) => toListed(system, schedule))),
+    statesOf(
+      system,
+      schedules.flatMap(({ lastJob }) => lastJob?.id ?? []),
+    ),
+  ])
+  const isEmpty = rows.length === 0 && rest.after === undefined
+  return page({
+    title: 'Schedules',
+    section: '/dashboard/schedules',
+    refreshMs,
+    children: (
+      <section class="card" aria-labelledby="schedules">
+        <div class="head">
+          <h1 id="schedules">Schedules</h1>
+          <a href={`/dashboard/schedules${ended ? '' : '?ended=true'}`}>
+            {ended ? 'Hide' : 'Show'} those that have ended
+          </a>
+          {allowed.command && (
+            <div class="actions">
+              <a class="button" href="/dashboard/new-schedule">
+                New schedule
+              </a>
+            </div>
+          )}
+        </div>
+        {isEmpty ? <Empty /> : <Table rows={rows} jobs={jobs} now={clock()} />}
+        {next !== null && <NextPage next={next} ended={ended} />}
+      </section>
+    ),
+  })
+}
+
+/** The states of those jobs that are still kept. */
+export async function statesOf(system: JobSystem, ids: readonly number[]): Promise<JobStates> {
+  const jobs = await Promise.all([...new Set(ids)].map((id) => system.find(id)))
+  return new Map(jobs.flatMap((job) => (job ? [[job.id, job.state]] : [])))
+}
+
+async function toListed(system: JobSystem, schedule: ScheduleInfo): Promise<Listed> {
+  if (schedule.nextTick !== null) return { schedule, change: undefined }
+  const events = await system.schedules.history(schedule.name, { limit: eventsMax })
+  return { schedule, change: changeOfState(schedule, events) }
+}
+
+function Empty() {
+  return (
+    <>
+      <p>No schedule makes jobs. A program declares its schedules like this:</p>
+      <Pre text={example} />
+      <p class="muted">
+        They can also be made here, or with <code>PUT /schedules/:name</code>.
+      </p>
+    </>
+  )
+}
+
+function NextPage({ next, ended }: { readonly next: string; readonly ended: string | undefined }) {
+  return (
+    <p>
+      <a href={`/dashboard/schedules?${new URLSearchParams({ after: next, ...(ended && { ended }) })}`}>
+        More schedules
+      </a>
+    </p>
+  )
+}
+
+interface TableProps {
+  readonly rows: readonly Listed[]
+  readonly jobs: JobStates
+  readonly now: number
+}
+
+function Table({ rows, jobs, now }: TableProps) {
+  return (
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Schedule</th>
+            <th scope="col">State</th>
+            <th scope="col">Ticks</th>
+            <th scope="col">Zone</th>
+            <th scope="col">Next tick</th>
+            <th scope="col">Last tick</th>
+            <th scope="col">Its job</th>
+            <th scope="col">Makes</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <Row row={row} jobs={jobs} now={now} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+function Row({ row: { schedule, change }, jobs, now }: { readonly row: Listed } & Omit<TableProps, 'rows'>) {
+  const { name, zone, nextTick, lastJob } = schedule
+  return (
+    <tr id={`schedule-${name}`}>
+      <td>
+        <a href={`/dashboard/schedules/${name}`}>{name}</a>
+      </td>
+      <td>
+        <StateLabel state={schedule.state} />
+        <Why schedule={schedule} change={change} now={now} />
+      </td>
+      <td class="instant">{timingText(schedule)}</td>
+      <td class="nowrap">{zone}</td>
+      <td class="nowrap">{nextTick !== null && <Tick at={nextTick} zone={zone} now={now} />}</td>
+      <td class="nowrap">{lastJob && <Tick at={lastJob.tick} zone={zone} now={now} />}</td>
+      <td class="nowrap">{lastJob && <JobLink id={lastJob.id} jobs={jobs} />}</td>
+      <td>
+        <Text of={schedule.job.type} />
+      </td>
+    </tr>
+  )
+}
+
+function Tick({ at, zone, now }: { readonly at: number; readonly zone: string; readonly now: number }) {
+  return (
+    <>
+      {tickText(at, zone)}
+      <div class="muted">
+        <Time at={at} now={now} />
+      </div>
+    </>
+  )
+}
+
+interface WhyProps {
+  readonly schedule: ScheduleInfo
+  readonly change: ScheduleHistoryEvent | undefined
+  readonly now: number
+}
+
+/** Since when and why a schedule has no ticks. */
+export function Why({ schedule: { problem }, change, now }: WhyProps) {
+  return (
+    <div class={problem === null ? 'words muted' : 'words error'}>
+      {change && <Time at={change.at} now={now} />} <Text of={problem ?? (change ? causeOfChange(change) : '')} />
+    </div>
+  )
+}
