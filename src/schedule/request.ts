@@ -108,9 +108,11 @@ function unknownIssues(given: Given, naming: Naming): InputIssue[] {
 /** All values were accepted. */
 function complete(values: Values, timing: Timing, naming: Naming): Schedule {
   const { name, overlap = 'allow', missed = 'one', jitterMs = 0 } = values as NewSchedule
-  const job = Object.entries(values.job as Given).flatMap(([name, value]) =>
-    value === undefined ? [] : [[fieldsNamed[naming].get(name)!.field, value]],
-  )
+  const job = Object.entries(values.job as Given).flatMap(([name, value]) => {
+    const known = fieldsNamed[naming].get(name)!
+    // Read here, because the members of `unique` have names in two ways too.
+    return value === undefined ? [] : [[known.field, known.read(value)]]
+  })
   return { name, timing, job: Object.fromEntries(job), overlap, missed, jitterMs }
 }
 

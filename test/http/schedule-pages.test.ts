@@ -230,7 +230,14 @@ describe('the form of a schedule', () => {
       every_ms: 90_000,
       zone: 'Asia/Tokyo',
       ...{ starts_at: '2030-01-01T00:00:00Z', ends_at: '2031-01-01T00:00:00.250Z' },
-      job: { type: 'echo', payload: 'a\u202eb\n"', queue: 'q', priority: -5, max_retries: 0, unique: { key: 'k' } },
+      job: {
+        type: 'echo',
+        payload: 'a\u202eb\n"',
+        queue: 'q',
+        priority: -5,
+        max_retries: 0,
+        unique: { key: 'k', on_conflict: 'refuse' },
+      },
       ...{ overlap: 'skip', missed: 'all', jitter_ms: 7 },
     }
     const before = await server.post('/schedules/whole', given, 'PUT')

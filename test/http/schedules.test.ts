@@ -45,6 +45,19 @@ describe('a schedule over HTTP', () => {
     expect((await server.get('/schedules?ended=true')).body.schedules).toHaveLength(2)
   })
 
+  test('keeps the whole of a nested field, under the names of HTTP', async () => {
+    const unique = { key: 'one', until: 60_000, on_conflict: 'refuse' }
+    const made = await put('nested', { ...nightly, job: { ...nightly.job, unique } })
+    const again = await put('nested', { ...nightly, job: made.body.job })
+    const first = await server.post('/schedules/nested/trigger')
+    const second = await server.post('/schedules/nested/trigger')
+    await server.post('/schedules/nested', undefined, 'DELETE')
+
+    expect(made.body.job.unique).toEqual(unique)
+    expect(again.body.seq).toBe(1)
+    expect([first.status, second.status, second.body.code]).toEqual([201, 409, 'unique_conflict'])
+  })
+
   test('is listed page by page', async () => {
     for (const name of ['a', 'b', 'c']) await put(name, nightly)
 

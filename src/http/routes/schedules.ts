@@ -280,7 +280,7 @@ function scheduleView({ lastJob, job, ...given }: ScheduleInfo): Wire<typeof sch
     zone: given.zone,
     starts_at: instantOf(given.startsAt),
     ends_at: instantOf(given.endsAt),
-    job: Object.fromEntries(Object.entries(job).map(([field, value]) => [snakeCase(field), value])) as never,
+    job: scheduledJobView(job) as never,
     overlap: given.overlap,
     missed: given.missed,
     jitter_ms: given.jitterMs,
@@ -290,6 +290,15 @@ function scheduleView({ lastJob, job, ...given }: ScheduleInfo): Wire<typeof sch
     created_at: instantOf(given.createdAt),
     updated_at: instantOf(given.updatedAt),
   }
+}
+
+/** The job of each tick with the names of HTTP, as `PUT` accepts it. */
+export function scheduledJobView({ unique, ...job }: ScheduleInfo['job']): Record<string, unknown> {
+  return { ...withSnakeCase(job), ...(unique && { unique: withSnakeCase(unique) }) }
+}
+
+function withSnakeCase(fields: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).map(([field, value]) => [snakeCase(field), value]))
 }
 
 function eventView({ jobId, by, missed, at, tick, ...same }: ScheduleHistoryEvent): Wire<typeof scheduleEvent> {

@@ -1,5 +1,6 @@
-import { type ScheduleInfo, snakeCase } from '../../../engine/front-door.ts'
+import type { ScheduleInfo } from '../../../engine/front-door.ts'
 import type { InputIssue } from '../../../errors.ts'
+import { scheduledJobView } from '../../routes/schedules.ts'
 import { visibleJson } from './text.tsx'
 
 /** The fields of the form, in its order. */
@@ -36,7 +37,7 @@ export class ScheduleFields {
 
   /** Those of a stored schedule. */
   static of({ job, everyMs, ...schedule }: ScheduleInfo): ScheduleFields {
-    const ofJob = Object.entries(job).map(([field, value]) => [snakeCase(field), value] as const)
+    const ofJob = Object.entries(scheduledJobView(job))
     const more = ofJob.filter(([field]) => !jobFields.some((own) => own === field))
     const interval = toInterval(everyMs)
     const given: Partial<Record<ScheduleFieldName, unknown>> = {

@@ -1,15 +1,14 @@
 import { z } from 'zod'
 import {
-  duration,
   type JobSystem,
   type ScheduleHistoryEvent,
   type ScheduleInfo,
   type SchedulePreview,
   scheduleEventsFrom,
-  snakeCase,
 } from '../../../engine/front-door.ts'
 import { ScheduleNotFoundError } from '../../../errors.ts'
 import { parseQuery, whole } from '../../query.ts'
+import { scheduledJobView } from '../../routes/schedules.ts'
 import { renderSchedule } from '../charts/render.ts'
 import type { Allowed } from './allowed.ts'
 import { ChartFrame } from './chart.tsx'
@@ -207,16 +206,14 @@ function NewestJobs({ made, jobs, zone, now }: NewestJobsProps) {
 
 /** The job of each tick, as it was given. */
 function JobOfTick({ schedule: { job } }: { readonly schedule: ScheduleInfo }) {
-  const { type, payload: _, timeoutMs, ...others } = job
-  const limit = timeoutMs === undefined ? {} : { timeout: duration(timeoutMs) }
-  const fields = Object.entries({ type, ...others, ...limit })
+  const { payload: _, ...fields } = scheduledJobView(job)
   return (
     <section class="card" aria-labelledby="job-of-tick">
       <h2 id="job-of-tick">The job of each tick</h2>
       <dl class="facts">
-        {fields.map(([field, value]) => (
+        {Object.entries(fields).map(([field, value]) => (
           <>
-            <dt>{snakeCase(field)}</dt>
+            <dt>{field}</dt>
             <dd>
               <Text of={typeof value === 'string' ? value : JSON.stringify(value)} />
             </dd>
