@@ -45,7 +45,8 @@ const share = (q) => late[Math.min(late.length - 1, Math.floor(q * late.length))
 console.log(`late by ms: median ${share(0.5)}, p99 ${share(0.99)}, most ${late.at(-1)} (of ${late.length} ticks)`)
 for (const [id, ticks] of after) {
   const used = ((ticks - (before.get(id) ?? 0)) * 10) / (until - since)
-  if (used > 0.002) console.log(`thread ${id === `${process.pid}` ? 'of the loop' : id}: ${(100 * used).toFixed(1)} % of a core`)
+  if (used > 0.002)
+    console.log(`thread ${id === `${process.pid}` ? 'of the loop' : id}: ${(100 * used).toFixed(1)} % of a core`)
 }
 console.log('counts', JSON.stringify(await system.counts()))
 await system.stop()

@@ -521,7 +521,14 @@ describeInBrowser('in a browser', () => {
     await server.system.schedules.put({ name: 'odd', cron: '*/7 2 1 * 1', job: { type: 'echo', payload: hostile } })
     await server.system.schedules.trigger('odd')
     const paths = [
-      ...['/', '/dashboard/jobs', `/dashboard/jobs/${id}`, `/dashboard/jobs/${id}/edit`, `/dashboard/bulk/${bulk.id}`, '/docs'],
+      ...[
+        '/',
+        '/dashboard/jobs',
+        `/dashboard/jobs/${id}`,
+        `/dashboard/jobs/${id}/edit`,
+        `/dashboard/bulk/${bulk.id}`,
+        '/docs',
+      ],
       ...['/dashboard/schedules', '/dashboard/schedules/odd', '/dashboard/schedules/odd/edit'],
     ]
 

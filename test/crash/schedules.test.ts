@@ -104,20 +104,23 @@ const points: readonly (readonly [where: string, file: string, text: string, rep
 ]
 
 describe('a process that ends', () => {
-  test.each(isWhole ? points : [points[1]!, points[4]!])('%s loses no tick and doubles none', async (_, file, text, replace) => {
-    const database = { database: join(tempFolder(), 'jobs.db') }
-    const startsAt = Date.now() + 500
-    const build = patchedBuild(join(tempFolder(), 'build'), [{ file, text, replace }])
-    for (let deaths = 0; deaths < (isWhole ? 2 : 1); deaths++) {
-      const node = await startNode(database, startsAt, build)
-      await expect.poll(() => node.signalCode, { timeout: 10_000 }).toBe('SIGKILL')
-    }
-    const node = await startNode(database, startsAt)
-    await setTimeout(2_000)
-    await kill(node)
+  test.each(isWhole ? points : [points[1]!, points[4]!])(
+    '%s loses no tick and doubles none',
+    async (_, file, text, replace) => {
+      const database = { database: join(tempFolder(), 'jobs.db') }
+      const startsAt = Date.now() + 500
+      const build = patchedBuild(join(tempFolder(), 'build'), [{ file, text, replace }])
+      for (let deaths = 0; deaths < (isWhole ? 2 : 1); deaths++) {
+        const node = await startNode(database, startsAt, build)
+        await expect.poll(() => node.signalCode, { timeout: 10_000 }).toBe('SIGKILL')
+      }
+      const node = await startNode(database, startsAt)
+      await setTimeout(2_000)
+      await kill(node)
 
-    await expectEachTickOnce(await look(database), startsAt, 1)
-  })
+      await expectEachTickOnce(await look(database), startsAt, 1)
+    },
+  )
 
   test('again and again around its ticks loses none and doubles none', async () => {
     const database = { database: join(tempFolder(), 'jobs.db') }

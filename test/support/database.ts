@@ -31,7 +31,10 @@ export async function alterDatabase(path: string, sql: string, trigger?: string)
     return
   }
   const db = openKept(path)
-  const law = db.prepare('SELECT sql FROM sqlite_schema WHERE name = ?').pluck().get(trigger ?? null) as string
+  const law = db
+    .prepare('SELECT sql FROM sqlite_schema WHERE name = ?')
+    .pluck()
+    .get(trigger ?? null) as string
   if (trigger) db.exec(`DROP TRIGGER ${trigger}`)
   db.exec(sql)
   if (trigger) db.exec(law)

@@ -123,7 +123,12 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     expect(before).toBe(null)
     expect((await there.store.verify()).violations).toEqual([])
     expect(await scheduleIn(there.store, 'a')).toMatchObject({ ...plan, id: kept.id, seq: 2, state: 'active' })
-    expect(await scheduleIn(there.store, 'b')).toMatchObject({ id: gone.id, state: 'ended', overlap: 'skip', spec: '{"text":"\\u0000"}' })
+    expect(await scheduleIn(there.store, 'b')).toMatchObject({
+      id: gone.id,
+      state: 'ended',
+      overlap: 'skip',
+      spec: '{"text":"\\u0000"}',
+    })
     expect(await there.store.schedules.history(kept.id, { before: 9, limit: 9 })).toMatchObject([
       { seq: 2, event: 'tick', tick: startAt + 1, details: '{"é":1}' },
       { seq: 1, event: 'create' },

@@ -90,7 +90,7 @@ export function causeOfChange({ by, reason }: Pick<ScheduleHistoryEvent, 'by' | 
 }
 
 /** How late a tick's job was made; empty if it was not. */
-export function latenessOf({ at, tick }: Pick<ScheduleHistoryEvent, 'at' | 'tick'>): string {
+export function delayOf({ at, tick }: Pick<ScheduleHistoryEvent, 'at' | 'tick'>): string {
   return tick === null || at - tick < lateMs ? '' : `${duration(at - tick)} late`
 }
 
@@ -104,7 +104,7 @@ function sentenceOf(event: ScheduleHistoryEvent, zone: string): string {
   const subject = `the tick at ${tickText(tick, zone)}`
   const missed = missedText(event, zone)
   if (jobId === null) return `${missed || subject} made no job${whyText(event)}`
-  const late = latenessOf(event)
+  const late = delayOf(event)
   return `for ${subject}${late && `, ${late}`}${missed && `; it stands for ${missed}`}`
 }
 

@@ -16,10 +16,10 @@ import { Json } from './json.tsx'
 import { page } from './page.tsx'
 import { StateLabel, Time } from './parts.tsx'
 import { ScheduleActions } from './schedule-actions.tsx'
-import { changeOfState, JobLink, type JobStates, latenessOf, ScheduleHistory } from './schedule-history.tsx'
+import { changeOfState, delayOf, JobLink, type JobStates, ScheduleHistory } from './schedule-history.tsx'
 import { Ticks } from './schedule-ticks.tsx'
 import { policyTexts, tickText, timingText } from './schedule-words.ts'
-import { statesOf, Why } from './schedules.tsx'
+import { Reason, statesOf } from './schedules.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 2_000
@@ -111,7 +111,7 @@ function Head({ schedule, change, allowed, now }: HeadProps) {
       <span>
         makes <Text of={job.type} /> <span class="muted">in queue</span> <Text of={job.queue ?? 'default'} />
       </span>
-      {nextTick === null && <Why schedule={schedule} change={change} now={now} />}
+      {nextTick === null && <Reason schedule={schedule} change={change} now={now} />}
       <ScheduleActions schedule={schedule} allowed={allowed} />
     </section>
   )
@@ -192,7 +192,7 @@ function NewestJobs({ made, jobs, zone, now }: NewestJobsProps) {
                   </td>
                   <td>
                     {event.tick === null ? 'none: it was triggered' : tickText(event.tick, zone)}{' '}
-                    <span class="muted">{latenessOf(event)}</span>
+                    <span class="muted">{delayOf(event)}</span>
                   </td>
                 </tr>
               ))}

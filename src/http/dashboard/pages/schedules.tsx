@@ -146,7 +146,7 @@ function Row({ row: { schedule, change }, jobs, now }: { readonly row: Listed } 
       </td>
       <td>
         <StateLabel state={schedule.state} />
-        <Why schedule={schedule} change={change} now={now} />
+        <Reason schedule={schedule} change={change} now={now} />
       </td>
       <td class="instant">{timingText(schedule)}</td>
       <td class="nowrap">{zone}</td>
@@ -178,7 +178,7 @@ interface WhyProps {
 }
 
 /** Since when and why a schedule has no ticks. */
-export function Why({ schedule: { problem }, change, now }: WhyProps) {
+export function Reason({ schedule: { problem }, change, now }: WhyProps) {
   return (
     <div class={problem === null ? 'words muted' : 'words error'}>
       {change && <Time at={change.at} now={now} />} <Text of={problem ?? (change ? causeOfChange(change) : '')} />

@@ -6,8 +6,8 @@ import {
   type PlainRow,
   progressNames,
   rowColumns,
-  versionColumns,
   type ScheduleRows,
+  versionColumns,
   type WholeJob,
 } from '../../copy/whole-job.ts'
 import { isHeld } from '../../sql/conditions.ts'

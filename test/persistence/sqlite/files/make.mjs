@@ -108,10 +108,6 @@ await enqueue(1, { unique })
 await store.lease({ limit: 1, wait: false })
 await enqueue(1, { type: 'unknown here', priority: 9 })
 await enqueue(3)
-// One that waits for another, from version 14 on.
-const unique = { key: 'one-at-a-time', until: 'ended', onConflict: 'after' }
-await enqueue(1, { unique, delayMs: 3_600_000 })
-await enqueue(1, { unique })
 await store.lease({ limit: 2, wait: false })
 await store.close()
 copyFileSync(path, file)
