@@ -41,7 +41,8 @@ export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts:
   const runAt = delayed ? clock.now() + 1e9 : null
   const unique = state === 'blocked' ? ({ key: `${++holders}`, until: 'ended', onConflict: 'after' } as const) : null
   if (unique) {
-    await store.enqueue([aJob({ unique, priority: 100 })])
+    // Before those of earlier tests that are back in line after a crash.
+    await store.enqueue([aJob({ unique, priority: 100 + holders })])
     await store.lease({ limit: 1, wait: false, start: true })
   }
   const [id] = ids(await store.enqueue([aJob({ maxAttempts, runAt, unique, priority: 100 })]))
