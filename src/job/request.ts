@@ -188,7 +188,7 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
   const stored = toStoredPayload(payload, settings.maxPayloadValues)
   if (wrong.length + unknown.length > 0 || (stored && stored.faults.length > 0))
     return describe(wrong, unknown, stored?.faults ?? [], naming, at)
-  const misfit = misfitOf(row, naming)
+  const misfit = replaceDead && key === undefined ? replacesNothing(naming) : misfitOf(row, naming)
   if (misfit) return [{ path: join(at, misfit.path), message: misfit.message }]
   const kept = stored ? stored.value : payload
   if (key !== undefined) {
@@ -244,6 +244,10 @@ interface Wrong {
   readonly field: keyof NewJob
   readonly name: string
   readonly message: string
+}
+
+function replacesNothing(naming: Naming): InputIssue {
+  return { path: naming === 'camelCase' ? 'replaceDead' : 'replace_dead', message: 'needs an idempotency key' }
 }
 
 /** What is wrong with fields that are each valid by themselves. */

@@ -10,7 +10,7 @@ export const keptPayloads = '(SELECT count(*) FROM job_versions WHERE job_id = j
 
 /** The payload of job `:id` after its transition `:at`, as `text`: null for an unknown job. */
 export const payloadAtSql = `SELECT coalesce(
-  (SELECT payload FROM job_versions WHERE job_id = :id AND seq > :at AND payload IS NOT NULL ORDER BY seq LIMIT 1),
+  (SELECT payload FROM job_versions WHERE job_id = :id AND seq > CAST(:at AS bigint) AND payload IS NOT NULL ORDER BY seq LIMIT 1),
   (SELECT payload FROM job_payloads WHERE job_id = :id)) AS text`
 
 /** The cause of an `amend`, as its event keeps it: JSON text. */
