@@ -123,6 +123,12 @@ describe('a schedule over HTTP', () => {
   test.each(['.x', 'a'.repeat(65), 'caf%C3%A9', 'a%20b', '%00'])('cannot have the name %s', async (name) => {
     expect((await put(name, nightly)).status).toBe(400)
     expect((await server.get(`/schedules/${name}`)).body.code).toBe('schedule_not_found')
+    expect((await server.get(`/schedules/${name}/history`)).body.code).toBe('schedule_not_found')
+    expect((await server.post(`/schedules/${name}/pause`)).body.code).toBe('schedule_not_found')
+    expect(await server.system.schedules.find(decodeURIComponent(name))).toBe(undefined)
+    expect((await server.get(`/schedules?after=${name}`)).body.errors).toEqual([
+      { path: 'after', message: 'must be the next of the page before' },
+    ])
   })
 
   test('that the program declares can be paused, but not changed or ended', async () => {

@@ -1,4 +1,4 @@
-import { pageSizes } from '../../config.ts'
+import { namePattern, pageSizes } from '../../config.ts'
 import {
   BackpressureError,
   InvalidInputError,
@@ -65,12 +65,14 @@ export class ScheduleCommands implements Schedules {
     ended = false,
   }: Parameters<Schedules['list']>[0] = {}): Promise<ScheduleList> {
     assertCount('limit', limit, pageSizes.list.max)
+    if (after !== undefined && !namePattern.test(after))
+      throw new InvalidInputError([{ path: 'after', message: 'must be the next of the page before' }])
     const { schedules, next } = await this.#parts.store.list({ after: after ?? null, limit, ended })
     return { schedules: schedules.map(toScheduleInfo), next }
   }
 
   async find(name: string): Promise<ScheduleInfo | undefined> {
-    const { schedule } = await this.#parts.store.find(name)
+    const { schedule } = await this.#kept(name)
     return schedule ? toScheduleInfo(schedule) : undefined
   }
 
@@ -147,7 +149,7 @@ export class ScheduleCommands implements Schedules {
 
   async preview(name: string, { count = previewCount.byDefault }: { count?: number } = {}): Promise<SchedulePreview> {
     assertCount('n', count, previewCount.max)
-    const { now, schedule } = await this.#parts.store.find(name)
+    const { now, schedule } = await this.#kept(name)
     if (!schedule) throw new ScheduleNotFoundError(name)
     const { timing } = this.#read(schedule).schedule
     const after = schedule.state === 'active' ? schedule.lastTick : Math.max(schedule.lastTick, now)
@@ -175,7 +177,7 @@ export class ScheduleCommands implements Schedules {
     { before = Number.MAX_SAFE_INTEGER, limit = pageSizes.history.byDefault } = {},
   ): Promise<readonly ScheduleHistoryEvent[]> {
     assertCount('limit', limit, pageSizes.history.max)
-    const { schedule } = await this.#parts.store.find(name)
+    const { schedule } = await this.#kept(name)
     if (!schedule) throw new ScheduleNotFoundError(name)
     const rows = await this.#parts.store.history(schedule.id, { before, limit })
     return rows.map(toHistoryEvent)
@@ -223,7 +225,7 @@ export class ScheduleCommands implements Schedules {
     // Throws if it says too much of the caller.
     causeText(by)
     for (let tries = 0; tries < triesMax; ) {
-      const { now, schedule } = await store.find(name)
+      const { now, schedule } = await this.#kept(name)
       const wanted = decide(schedule, now)
       if (!wanted) return null
       const owed = schedule && owesTicks(schedule, wanted, now) ? this.#parts.plans.step(schedule, now) : null
@@ -260,6 +262,11 @@ export class ScheduleCommands implements Schedules {
     } catch (error) {
       throw new ScheduleStateError(kept.name, kept.state, `has a rule that cannot be read: ${(error as Error).message}`)
     }
+  }
+
+  /** What is stored under a name. A text that is no name is not asked for: a store may refuse to look for it. */
+  async #kept(name: string): ReturnType<ScheduleStore['find']> {
+    return namePattern.test(name) ? this.#parts.store.find(name) : { now: 0, schedule: null }
   }
 
   async #found(name: string): Promise<ScheduleInfo> {
