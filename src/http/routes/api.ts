@@ -13,8 +13,8 @@ import { scheduleRoutes } from './schedules.ts'
 export const apiRoutes: readonly ApiRoute[] = [
   ...jobRoutes,
   ...bulkRoutes,
-  ...scheduleRoutes,
   ...eventRoutes,
+  ...scheduleRoutes,
   ...machineRoutes,
   ...nodeRoutes,
   ...metricsRoutes,
