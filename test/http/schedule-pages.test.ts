@@ -111,7 +111,7 @@ describe('the page of a schedule', () => {
     expect(events.map((event) => event.replace(/.* ago /, ''))).toEqual([
       'end by a user of the dashboard: to end',
       'resume by a user of the dashboard: to resume',
-      expect.stringMatching(/^trigger by a user of the dashboard: to trigger 1 /),
+      expect.stringMatching(/^trigger by a user of the dashboard: to trigger \d+ /),
       'pause by a user of the dashboard: to pause',
       'create by an HTTP client',
     ])
@@ -249,13 +249,16 @@ describe('the form of a schedule', () => {
       ]),
     )
 
-    const saved = await submit('/dashboard/schedules/whole/edit', {
-      ...{ ...fields, every_unit: selectedIn(form, 'every_unit'), priority: '6', do: 'save', name: 'other' },
-    })
+    const [, was = ''] = /name="was" value="([^"]+)"/.exec(form)!
+    const filled = { ...fields, every_unit: selectedIn(form, 'every_unit'), was, do: 'save', name: 'other' }
+    const saved = await submit('/dashboard/schedules/whole/edit', { ...filled, priority: '6' })
+    const late = await submit('/dashboard/schedules/whole/edit', { ...filled, priority: '7' })
     const after = await server.get('/schedules/whole')
 
     expect(form).toContain('a\\u202eb')
-    expect(saved.status).toBe(303)
+    expect([saved.status, late.status]).toEqual([303, 409])
+    expect(late.body).toContain('The schedule was edited since this form was shown.')
+    expect(valueIn(late.body, 'priority')).toBe('6')
     expect(after.body).toMatchObject({
       ...{ ...before.body, job: { ...before.body.job, priority: 6 } },
       ...{ seq: 2, updated_at: expect.any(String) },
@@ -268,7 +271,7 @@ describe('the form of a schedule', () => {
     const shy = await startHttp({ redact: () => 'hidden' })
     await shy.post('/schedules/x', { cron: '@daily', job: { type: 'echo', payload: 'secret' } }, 'PUT')
 
-    expect((await readOnly.get('/dashboard/new-schedule')).status).toBe(403)
+    expect((await readOnly.get('/dashboard/new-schedule')).body).toContain('No schedule makes jobs.')
     expect((await submit('/dashboard/new-schedule', { ...filledIn, name: 'x' }, readOnly)).status).toBe(403)
     expect((await readOnly.get('/dashboard/schedules')).body).not.toContain('New schedule')
     expect((await shy.get('/dashboard/schedules/x')).body).not.toContain('secret')

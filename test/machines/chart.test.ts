@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { type AnyMachineSnapshot, transition } from 'xstate'
-import { type Chart, charts, toMermaid } from '../../src/machines/chart.ts'
+import { type Chart, charts, scheduleChart, toMermaid } from '../../src/machines/chart.ts'
 import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import { toDot } from '../../src/machines/dot.ts'
 import { edges, eventTypes, findEdge, jobStates } from '../../src/machines/edges.ts'
 import { jobMachine } from '../../src/machines/job.ts'
+import { scheduleEdges } from '../../src/machines/schedule-edges.ts'
 import { slotMachine } from '../../src/machines/slots.ts'
 
 /** Each arrow as `from event to`; what is taken without an event as `from always to`. */
@@ -120,9 +121,15 @@ test('the chart of a slot has an arrow for each transition of its machine, and n
   expect(arrowsOf(charts.worker)).toEqual(unique(taken))
 })
 
-describe.each(Object.values(charts))('the chart $id', (chart) => {
+test('the chart of a schedule has an arrow for each event that leads to another state, and no more', () => {
+  const moves = scheduleEdges.filter(({ from, to }) => from !== to)
+
+  expect(arrowsOf(scheduleChart)).toEqual(unique(moves.map(({ from, event, to }) => `${from} ${event} ${to}`)))
+})
+
+describe.each([...Object.values(charts), scheduleChart])('the chart $id', (chart) => {
   test('has its own id', () => {
-    expect(charts[chart.id as keyof typeof charts]).toBe(chart)
+    expect({ ...charts, schedule: scheduleChart }[chart.id]).toBe(chart)
   })
 
   test('names each edge once, by what it joins', () => {

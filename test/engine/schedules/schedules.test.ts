@@ -213,6 +213,42 @@ describe('a schedule', () => {
     expect(await events()).toEqual(['create'])
   })
 
+  test('is previewed before it is made or changed, with the ticks that it then has, and nothing is stored', async () => {
+    const { system, clock } = await start()
+    const job = { type: 'work', payload: { n: 1 } }
+    const seen: unknown[] = []
+    const previewed = async (body: object) => {
+      const given = { name: 'report', job, ...body }
+      const before = (await system.schedules.find('report'))?.seq
+      const { ticks } = await system.schedules.previewNew(given, { count: 2 })
+      expect((await system.schedules.find('report'))?.seq).toBe(before)
+      const { nextTick } = await system.schedules.submit(given)
+      seen.push([ticks.map(({ tick }) => tick - startAt), nextTick && nextTick - startAt])
+    }
+    await previewed({ every_ms: minute })
+    await clock.moveTo(startAt + 90 * second)
+    await previewed({ every_ms: minute, jitter_ms: 5 })
+    await previewed({ every_ms: 2 * minute })
+    await system.schedules.pause('report')
+    await clock.moveTo(startAt + 10 * minute)
+    await previewed({ every_ms: 2 * minute, missed: 'all' })
+    await system.schedules.end('report')
+    await previewed({ every_ms: hour })
+
+    const phase = 90 * second
+    expect(seen).toEqual([
+      [[minute, 2 * minute], minute],
+      [[2 * minute, 3 * minute], 2 * minute],
+      [[phase + 2 * minute, phase + 4 * minute], phase + 2 * minute],
+      [[phase + 10 * minute, phase + 12 * minute], null],
+      [[10 * minute + hour, 10 * minute + 2 * hour], 10 * minute + hour],
+    ])
+    const ended = { name: 'late', cron: '@daily', ends_at: '2001-01-01T00:00:00Z', job }
+    await expect(system.schedules.previewNew(ended)).rejects.toMatchObject({
+      issues: [{ path: 'ends_at', message: 'must be after the next tick: none is left' }],
+    })
+  })
+
   test('shows its next ticks in UTC and in its zone', async () => {
     const { system } = await start()
     await system.schedules.put(aSchedule({ cron: '0 9 * * *', zone: 'Europe/Berlin' }))

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { ScheduleInfo } from '../../../engine/front-door.ts'
 import type { InputIssue } from '../../../errors.ts'
 import { scheduledJobView } from '../../routes/schedules.ts'
@@ -52,6 +53,11 @@ export class ScheduleFields {
       more: more.length === 0 ? '' : visibleJson(Object.fromEntries(more)),
     }
     return new ScheduleFields({ get: (name) => `${given[name] ?? ''}` })
+  }
+
+  /** Another one for other fields. */
+  get fingerprint(): string {
+    return createHash('sha256').update(JSON.stringify(this.all)).digest('base64url')
   }
 
   /** The body for `submit`. Faults are those that only a form can have, with the body's paths; the system finds the rest. */

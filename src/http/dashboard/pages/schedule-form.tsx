@@ -7,10 +7,12 @@ import { Ticks } from './schedule-ticks.tsx'
 import { missedTexts, overlapTexts } from './schedule-words.ts'
 import { Text } from './text.tsx'
 
-interface FormProps {
+export interface FormProps {
   /** The schedule that is edited; null for a new one. */
   readonly edited: string | null
   readonly fields: ScheduleFields
+  /** The fingerprint of the schedule that the user began to edit. */
+  readonly was: string
   /** Why it was not accepted. */
   readonly faults: readonly InputIssue[]
   /** Of accepted fields: what they mean. */
@@ -20,8 +22,8 @@ interface FormProps {
 }
 
 /** The form of a schedule. Nothing is saved before its next ticks were shown, and what is saved is what they were shown for. */
-export function scheduleFormPage(props: FormProps): Response {
-  const { edited, faults, preview, fields, now } = props
+export function scheduleFormPage(props: FormProps, status: number): Response {
+  const { edited, faults, preview, fields, was, now } = props
   const title = edited === null ? 'New schedule' : `Edit ${edited}`
   const action = edited === null ? '/dashboard/new-schedule' : `/dashboard/schedules/${edited}/edit`
   const children = (
@@ -32,6 +34,7 @@ export function scheduleFormPage(props: FormProps): Response {
           <Ticks preview={preview} zone={fields.all.zone || 'UTC'} now={now} />
           <form method="post" action={action} class="head">
             <input type="hidden" name="do" value="save" />
+            <input type="hidden" name="was" value={was} />
             {Object.entries(fields.all).map(([name, value]) => (
               <input type="hidden" name={name} value={value} />
             ))}
@@ -44,6 +47,7 @@ export function scheduleFormPage(props: FormProps): Response {
         <h1 id="form">{title}</h1>
         {faults.length > 0 && <Faults faults={faults} />}
         <form method="post" action={action} class="fields">
+          <input type="hidden" name="was" value={was} />
           <Timing {...props} />
           <JobFields {...props} />
           <Policies {...props} />
@@ -59,7 +63,7 @@ export function scheduleFormPage(props: FormProps): Response {
       </section>
     </>
   )
-  return page({ title, section: '/dashboard/schedules', children }, { status: faults.length > 0 ? 400 : 200 })
+  return page({ title, section: '/dashboard/schedules', children }, { status })
 }
 
 /** How many faults there are, and those that belong to no field. */

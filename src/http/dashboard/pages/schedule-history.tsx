@@ -121,7 +121,7 @@ function missedText({ missed, skipped = 0, jobId }: ScheduleHistoryEvent, zone: 
 function whyText({ reason, unended }: ScheduleHistoryEvent): string {
   const job = unended === undefined ? 'a job' : `job ${unended}`
   const texts: Readonly<Record<string, string>> = {
-    missed: ', because missed ticks get none here',
+    missed: ', as its policy says',
     overlap: `, because ${job} had not ended`,
     unique: `, because ${job} held its unique key`,
     full: ', because too many jobs were waiting',

@@ -1,7 +1,6 @@
 import type { Context } from 'hono'
 import { type JobSystem, type ScheduleInfo, scheduleEventsFrom } from '../../../engine/front-door.ts'
 import { type InputIssue, InvalidInputError, ScheduleNotFoundError, ScheduleStateError } from '../../../errors.ts'
-import { assertMay } from '../../access.ts'
 import { callerOf, type Env, queryOf } from '../../request.ts'
 import type { Route } from '../../routes/route.ts'
 import { nameOf } from '../../routes/schedules.ts'
@@ -10,14 +9,19 @@ import { seeOther } from './page.tsx'
 import { schedulePage } from './schedule.tsx'
 import { scheduleCommands } from './schedule-actions.tsx'
 import { ScheduleFields } from './schedule-fields.ts'
-import { scheduleFormPage } from './schedule-form.tsx'
+import { type FormProps, scheduleFormPage } from './schedule-form.tsx'
 import { schedulesPage } from './schedules.tsx'
+
+const changed: InputIssue = {
+  path: '',
+  message: 'The schedule was edited since this form was shown. Here it is as it is now.',
+}
 
 /** The pages of schedules, and the actions of their forms. `hidesPayloads`: payloads that are shown must not be saved again. */
 export function scheduleRoutes(system: JobSystem, now: () => number, hidesPayloads: boolean): readonly Route[] {
   const pathOf = (name: string) => `/dashboard/schedules/${name}`
-  const form = (edited: string | null, fields: ScheduleFields) =>
-    scheduleFormPage({ edited, fields, faults: [], preview: null, types: system.types, now: now() })
+  const show = (form: Pick<FormProps, 'edited' | 'fields' | 'was'> & Partial<FormProps>, status = 200) =>
+    scheduleFormPage({ faults: [], preview: null, types: system.types, now: now(), ...form }, status)
   const commandRoutes = scheduleCommands.map((command): Route => {
     return {
       method: 'POST',
@@ -32,26 +36,28 @@ export function scheduleRoutes(system: JobSystem, now: () => number, hidesPayloa
     }
   })
   /** Checks the form, and shows it again with its faults or with its next ticks; saves it if that was asked for. */
-  async function submitted(c: Context<Env>, form: URLSearchParams, edited: string | null): Promise<Response> {
+  async function submitted(c: Context<Env>, form: URLSearchParams, kept: ScheduleFields | null): Promise<Response> {
+    const edited = kept?.all.name ?? null
+    const was = kept?.fingerprint ?? ''
+    if (kept && form.get('was') !== was) return show({ edited, fields: kept, was, faults: [changed] }, 409)
     const fields = new ScheduleFields(form)
     const { body: given, faults } = fields.toBody()
     const body = edited === null ? given : { ...given, name: edited }
-    const again = { edited, fields, types: system.types, now: now() }
     try {
       const preview = await checked(system, body, faults, edited)
-      if (form.get('do') !== 'save') return scheduleFormPage({ ...again, faults: [], preview })
+      if (form.get('do') !== 'save') return show({ edited, fields, was, preview })
       const { name } = await system.schedules.submit(body, callerOf(c, 'dashboard'))
       return seeOther(pathOf(name))
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error
-      return scheduleFormPage({ ...again, faults: error.issues, preview: null })
+      return show({ edited, fields, was, faults: error.issues }, 400)
     }
   }
-  const editedBy = async (c: Context<Env>): Promise<ScheduleInfo> => {
+  const fieldsToEdit = async (c: Context<Env>): Promise<ScheduleFields> => {
     const schedule = await system.schedules.find(nameOf(c))
     if (!schedule) throw new ScheduleNotFoundError(nameOf(c))
     assertEditable(schedule, hidesPayloads)
-    return schedule
+    return ScheduleFields.of(schedule)
   }
   return [
     {
@@ -72,8 +78,8 @@ export function scheduleRoutes(system: JobSystem, now: () => number, hidesPayloa
       path: '/dashboard/new-schedule',
       limit: 'read',
       handle(_, c) {
-        assertMay(c.env.access, 'operate')
-        return form(null, ScheduleFields.empty())
+        if (!allowedTo(system, c).command) return seeOther('/dashboard/schedules')
+        return show({ edited: null, fields: ScheduleFields.empty(), was: '' })
       },
     },
     {
@@ -88,9 +94,9 @@ export function scheduleRoutes(system: JobSystem, now: () => number, hidesPayloa
       path: '/dashboard/schedules/:name/edit',
       limit: 'read',
       async handle(_, c) {
-        assertMay(c.env.access, 'operate')
-        const schedule = await editedBy(c)
-        return form(schedule.name, ScheduleFields.of(schedule))
+        const fields = await fieldsToEdit(c)
+        if (!allowedTo(system, c).command) return seeOther(pathOf(fields.all.name))
+        return show({ edited: fields.all.name, fields, was: fields.fingerprint })
       },
     },
     {
@@ -98,7 +104,7 @@ export function scheduleRoutes(system: JobSystem, now: () => number, hidesPayloa
       path: '/dashboard/schedules/:name/edit',
       role: 'operate',
       takes: 'form',
-      handle: async (_, c, form) => submitted(c, form, (await editedBy(c)).name),
+      handle: async (_, c, form) => submitted(c, form, await fieldsToEdit(c)),
     },
     ...commandRoutes,
   ]
