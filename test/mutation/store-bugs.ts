@@ -22,6 +22,40 @@ const retention = (test: string) => ['persistence/sqlite/retention.test.ts', `re
 const joining = (test: string) => ['persistence/sqlite/joining.test.ts', test] as const
 const verify = (test: string) => ['persistence/sqlite/verify.test.ts', `verify ${test}`] as const
 
+const uniqueKeys: readonly Mutation[] = [
+  bug(
+    'a unique key is never freed, and whoever waits for it waits for ever',
+    conformance(
+      'a job that is to run after the one that holds its unique key waits for the end of that, and goes on with it: succeed',
+    ),
+    {
+      file: sqlite('write/transitions'),
+      find: 'this.#unblock(this.uniqueKeys.free(ranges), now);',
+      replace: 'this.#unblock([], now);',
+    },
+  ),
+  bug(
+    'a job that waits for another gets the key, and stays blocked',
+    conformance(
+      'a job that is to run after the one that holds its unique key waits for the end of that, and goes on with it: cancel',
+    ),
+    {
+      file: sqlite('write/transitions'),
+      find: 'this.#unblock(this.uniqueKeys.free(ranges), now);',
+      replace: 'this.uniqueKeys.free(ranges);',
+    },
+  ),
+  bug(
+    'a unique key is free between two attempts',
+    conformance('a unique key is held between attempts, after a crash too'),
+    {
+      file: 'persistence/sql/unique-keys.js',
+      text: `(unique_jobs.until = 'started' AND jobs.started_at IS NOT NULL)`,
+      replace: 'jobs.started_at IS NOT NULL',
+    },
+  ),
+]
+
 const durability: readonly Mutation[] = [
   bug(
     'synchronous is NORMAL',
@@ -1296,4 +1330,5 @@ export const storeBugs: readonly Mutation[] = [
   ...joins,
   ...histories,
   ...runs,
+  ...uniqueKeys,
 ]
