@@ -17,9 +17,9 @@ export function takesKeysBack(event: EventType): boolean {
 export const isKeyFreed = `unique_jobs.until <> 'time'
   AND (${stateHasTag('ended')} OR (unique_jobs.until = 'started' AND jobs.started_at IS NOT NULL))`
 
-/** True if it has ended, and another job waits for that: then the key is that one's, whatever the time. */
-export const isKeyAwaited = `${stateHasTag('ended')} AND unique_jobs.place = 1 AND EXISTS (SELECT 1 FROM unique_jobs AS next
-  WHERE next.type = unique_jobs.type AND next.unique_key = unique_jobs.unique_key AND next.place = 2)`
+/** True if it has ended while it waited for a key, or while another job waits for its end: then the key is that one's, whatever the time. */
+export const isKeyAwaited = `${stateHasTag('ended')} AND (unique_jobs.place = 2 OR (unique_jobs.place = 1 AND EXISTS (SELECT 1
+  FROM unique_jobs AS next WHERE next.type = unique_jobs.type AND next.unique_key = unique_jobs.unique_key AND next.place = 2)))`
 
 const isOfJob = 'FROM unique_jobs JOIN jobs ON jobs.id = unique_jobs.job_id'
 

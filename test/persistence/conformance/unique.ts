@@ -353,6 +353,24 @@ export function testUnique(open: Open): void {
       await assertWhole(store)
     })
 
+    test('can be cancelled also if it was to hold the key for a time, and what comes after it is stored', async () => {
+      const { store } = await open()
+      const timed = { ...after, until: 60_000 }
+      const first = await enqueueOne(store, { until: 60_000 })
+      const running = await leaseOne(store)
+      const second = await enqueueOne(store, timed)
+      await store.send('cancel', second.id)
+      await assertWhole(store)
+      const third = await enqueueOne(store, timed)
+
+      expect(third).toMatchObject({ unique: 'blocked' })
+      expect(await store.command('cancel', [third.id])).toEqual([third.id])
+      await settle(store, running, 'succeed')
+
+      expect(await enqueueOne(store)).toMatchObject({ id: first.id, state: 'succeeded', unique: 'returned' })
+      await assertWhole(store)
+    })
+
     test('says in its facts which job it waits for', async () => {
       const { store } = await open()
       const first = await enqueueOne(store)
