@@ -127,7 +127,7 @@ describe('a schedule over HTTP', () => {
     expect((await server.post(`/schedules/${name}/pause`)).body.code).toBe('schedule_not_found')
     expect(await server.system.schedules.find(decodeURIComponent(name))).toBe(undefined)
     expect((await server.get(`/schedules?after=${name}`)).body.errors).toEqual([
-      { path: 'after', message: 'must be the next of the page before' },
+      { path: 'after', message: 'must be 1 to 64 letters, digits and . _ : - and begin with a letter or digit' },
     ])
   })
 

@@ -11,6 +11,7 @@ import {
   snakeCase,
 } from '../../engine/front-door.ts'
 import { InvalidInputError, ScheduleNotFoundError } from '../../errors.ts'
+import { name } from '../../job/fields.ts'
 import { caused, causeView } from '../history-event.ts'
 import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
@@ -126,7 +127,7 @@ export const scheduleRoutes: readonly ApiRoute[] = [
         .exactOptional()
         .describe('Whether also those that have ended are listed, the last of each name.'),
       limit: whole(1, pageSizes.list.max, pageSizes.list.byDefault).describe('Schedules on one page.'),
-      after: z.string().exactOptional().describe('`next` of the page before.'),
+      after: name.exactOptional().describe('`next` of the page before.'),
     }),
     answers: { 200: { description: 'A page.', body: list } },
     examples: [{ summary: 'all that live', status: 200 }],
