@@ -106,6 +106,35 @@ test('the example of docs/schedules.md makes its job', async () => {
   expect(stdout.split('\n').sort()).toEqual(['', '1', 'a report for Ada'])
 })
 
+test('docs/schedules.md has a report for the days of its ticks, however late its job runs', async () => {
+  const folder = userProject()
+  const [, example] = blocks(read('docs/schedules.md'), 'js')
+  const program = `import { defineHandler } from 'jobmachine'
+    import { createTestSystem, runHandler } from 'jobmachine/testing'
+    import { z } from 'zod'
+    ${example}
+    const job = { type: 'daily-report', payload: { customer: 'Ada' } }
+    const schedule = { name: 'daily', cron: '0 0 * * *', zone: 'Europe/Berlin', job }
+    const jobs = await createTestSystem({ handlers: [daily], startAt: Date.UTC(2030, 0, 1, 12) })
+    await jobs.system.schedules.put(schedule)
+    await jobs.advance('11h')
+    await jobs.enqueue(job)
+    await jobs.drain()
+    await jobs.stop()
+    const made = { name: 'daily', tick: Date.UTC(2030, 0, 3, 23), missed: 2, firstMissed: Date.UTC(2030, 0, 2, 23) }
+    await runHandler(daily, job.payload, { schedule: async () => made })`
+  writeFileSync(join(folder, 'example.mjs'), program)
+
+  const { stdout } = await run(process.execPath, [...briefly, 'example.mjs'], { cwd: folder })
+
+  expect(stdout.split('\n')).toEqual([
+    'a report for Ada, from 2030-01-02 to 2030-01-02',
+    'a report for Ada, beside the ticks',
+    'a report for Ada, from 2030-01-03 to 2030-01-04',
+    '',
+  ])
+})
+
 test('the example of docs/tracing.md makes its spans', async () => {
   const folder = userProject()
   const [example] = blocks(read('docs/tracing.md'), 'js')

@@ -16,6 +16,20 @@ interface JobLog {
   error(fields: object, message: string): void
 }
 
+/** The schedule that made a job, and what the job stands for; instants in epoch ms. */
+interface JobSchedule {
+  readonly name: string
+  /** The tick for which the job was made, also if that was late; null if a user triggered the schedule beside its ticks. */
+  readonly tick: number | null
+  /**
+   * How many missed ticks the job stands for, its own included; 0 if it stands for its own tick alone. A lower bound if more than 10,000
+   * ticks were missed.
+   */
+  readonly missed: number
+  /** The first of them; null if there is none, or an earlier version made the job. */
+  readonly firstMissed: number | null
+}
+
 /** What a handler knows about its attempt. */
 export interface JobContext {
   readonly jobId: number
@@ -52,6 +66,11 @@ export interface JobContext {
    * `InvalidInputError` on SQLite, and if the client is not in a transaction on the database of this system.
    */
   readonly complete: (client: TransactionClient, result?: unknown) => Promise<void>
+  /**
+   * Reads which schedule made the job, and for which tick, from the first event of the job; null if none did. The same in each attempt.
+   * Rejects with `UnavailableError` if the store cannot be read now.
+   */
+  readonly schedule: () => Promise<JobSchedule | null>
 }
 
 /** Runs the jobs of one type. Made by `defineHandler`. */

@@ -30,16 +30,25 @@ const causeFields = {
   schedule: z.string().optional().describe('The name of the schedule that made the job.'),
   tick: instant.optional().describe('The tick of the schedule for which it made the job.'),
   missed: count.optional().describe('How many missed ticks the job stands for, if more than its own.'),
-} satisfies Record<keyof EventCause, z.ZodType>
+  first_missed: instant.optional().describe('The first of them; jobs of earlier versions do not have it.'),
+} satisfies Record<Exclude<keyof EventCause, 'firstMissed'> | 'first_missed', z.ZodType>
 
-const causeKeys = Object.keys(causeFields) as (keyof EventCause)[]
+type Instant = 'tick' | 'firstMissed'
+const plainKeys = (Object.keys(causeFields) as (keyof typeof causeFields)[]).filter(
+  (key) => key !== 'tick' && key !== 'first_missed',
+)
 
 export const caused = z.strictObject(causeFields)
 
 export function causeView(event: EventCause): Wire<typeof caused> {
-  const known = causeKeys.filter((key) => event[key] !== undefined)
-  const view = Object.fromEntries(known.map((key) => [key, event[key]])) as unknown as Omit<EventCause, 'tick'>
-  return { ...view, ...(event.tick !== undefined && { tick: instantOf(event.tick) }) }
+  const { tick, firstMissed } = event
+  const known = plainKeys.filter((key) => event[key] !== undefined)
+  const view = Object.fromEntries(known.map((key) => [key, event[key]])) as unknown as Omit<EventCause, Instant>
+  return {
+    ...view,
+    ...(tick !== undefined && { tick: instantOf(tick) }),
+    ...(firstMissed !== undefined && { first_missed: instantOf(firstMissed) }),
+  }
 }
 
 const changeOf = (value: z.ZodType) => z.strictObject({ from: value, to: value }).optional()

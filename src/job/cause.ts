@@ -32,7 +32,7 @@ const plainTexts: ReadonlyMap<string, string> = new Map(
  */
 export function causeText(
   { cause, actor, reason }: EventCause,
-  { bulk, schedule, tick, missed }: Omit<EventCause, 'cause' | 'actor' | 'reason'> = {},
+  { bulk, schedule, tick, missed, firstMissed }: Omit<EventCause, 'cause' | 'actor' | 'reason'> = {},
 ): string {
   if (!Object.hasOwn(causes, cause)) {
     throw new InvalidInputError([{ path: 'by.cause', message: `must be one of: ${Object.keys(causes).join(', ')}` }])
@@ -41,7 +41,7 @@ export function causeText(
     return plainTexts.get(cause)!
   assertText('by.actor', actor, actorPattern, actorTakes)
   assertText('by.reason', reason, reasonPattern, reasonTakes)
-  return JSON.stringify({ cause, actor, reason, bulk, schedule, tick, missed } satisfies {
+  return JSON.stringify({ cause, actor, reason, bulk, schedule, tick, missed, firstMissed } satisfies {
     [Key in keyof Required<EventCause>]: unknown
   })
 }

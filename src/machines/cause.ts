@@ -35,6 +35,8 @@ export interface EventCause {
   readonly tick?: number
   /** How many missed ticks the job stands for, if more than its own. */
   readonly missed?: number
+  /** The first of them, in epoch ms. */
+  readonly firstMissed?: number
 }
 
 /**

@@ -6,7 +6,8 @@ import { toResult } from '../handlers/result.ts'
 /**
  * Checks the payload against the handler's schema and calls its `run` once, without a queue or a file; resolves with the result as it would
  * be kept. Rejects with `PayloadError`, with `ResultError`, or with what the handler threw. `context` is passed to `run`; by default it is
- * attempt 1 of 4 of job 1, and its `progress` and `complete` do nothing.
+ * attempt 1 of 4 of job 1, its `progress` and `complete` do nothing, and no
+ * schedule made it.
  */
 export async function runHandler<Output, Result>(
   handler: Handler<Output, unknown, string, Result>,
@@ -17,6 +18,7 @@ export async function runHandler<Output, Result>(
   const note = () => {}
   const progress = () => {}
   const complete = async () => {}
+  const schedule = async () => null
   const { signal } = new AbortController()
   const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload) ?? 'null'), 'payload')
   if (checked.issues) throw new PayloadError(checked.issues)
@@ -30,6 +32,7 @@ export async function runHandler<Output, Result>(
     note,
     progress,
     complete,
+    schedule,
     ...context,
   })
   const text = toResult(handler, returned)

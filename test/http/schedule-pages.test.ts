@@ -133,13 +133,16 @@ describe('the page of a schedule', () => {
     })
     await clock.moveTo(startAt + 10 * minute + 5_000)
     await clock.moveTo(startAt + 20 * minute)
+    const at = (minutes: number) => new Date(startAt + minutes * minute).toISOString()
 
     const late = textOf((await own.get('/dashboard/schedules/late')).body)
     const busy = textOf((await own.get('/dashboard/schedules/busy')).body)
     const { events } = (await own.get('/schedules/late/history')).body
     const { job_id: id } = events.find(({ event }: { event: string }) => event === 'catch_up')
     const job = (await own.get(`/dashboard/jobs/${id}`)).body
+    const [enqueued] = (await own.get(`/jobs/${id}/history`)).body.history
 
+    expect(enqueued).toMatchObject({ tick: at(18), missed: 8, first_missed: at(11) })
     expect(late).toMatch(
       /catch_up for the tick at .*, 2 min late; it stands for 8 missed ticks from .* to .*, of which 7 got no job/,
     )

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { TestClock } from '../../src/testing/test-clock.ts'
 import { startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'
 
@@ -43,6 +44,25 @@ describe('a schedule over HTTP', () => {
     ])
     expect(history.events[3].by).toEqual({ cause: 'http', actor: 'ada', reason: 'a test' })
     expect((await server.get('/schedules?ended=true')).body.schedules).toHaveLength(2)
+  })
+
+  test('is named with its missed ticks by the history of its job, and by why that is scheduled', async () => {
+    const clock = new TestClock(Date.UTC(2030, 0, 1))
+    const own = await startHttp({ clock, now: () => clock.now() } as never)
+    const jitter_ms = 43_200_000
+    await own.post('/schedules/late', { cron: '@daily', job: nightly.job, jitter_ms }, 'PUT')
+    await clock.moveTo(Date.UTC(2030, 0, 4, 0, 2))
+
+    const { body: history } = await own.get('/jobs/1/history')
+    const { body: explained } = await own.get('/jobs/1/explain')
+
+    const cause = {
+      ...{ cause: 'schedule', schedule: 'late', tick: '2030-01-04T00:00:00.000Z' },
+      ...{ missed: 3, first_missed: '2030-01-02T00:00:00.000Z' },
+    }
+    expect(history.history).toEqual([expect.objectContaining({ event: 'enqueue', ...cause })])
+    expect(explained.because).toMatchObject({ event: 'enqueue', ...cause })
+    expect(explained.because).not.toHaveProperty('firstMissed')
   })
 
   test('keeps the whole of a nested field, under the names of HTTP', async () => {

@@ -9,8 +9,9 @@ export function aContext(given: Partial<JobContext> = {}): JobContext {
   const note = () => {}
   const progress = () => {}
   const complete = async () => {}
+  const schedule = async () => null
   const job = { jobId: 7, attempt: 1, maxAttempts: 4, idempotencyToken: 'f00d.7' }
-  return { ...job, signal, log: silent, note, progress, complete, ...given }
+  return { ...job, signal, log: silent, note, progress, complete, schedule, ...given }
 }
 
 /** Makes one attempt as the system does: checks the payload first, as it was sent. */

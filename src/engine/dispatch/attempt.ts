@@ -42,6 +42,7 @@ interface AttemptOptions {
   /** The database's id at the time when the job was enqueued. */
   readonly databaseIdOf: (jobId: number) => string
   readonly transactions: Pick<Store, 'complete' | 'hasCompleted'>
+  readonly scheduleOf: (jobId: number) => ReturnType<JobContext['schedule']>
   /** The default in ms, if neither job nor handler sets one. */
   readonly timeoutMs: number
   readonly maxResultBytes: number
@@ -261,6 +262,10 @@ class Attempt implements RunningAttempt {
     })
   }
 
+  schedule(): ReturnType<JobContext['schedule']> {
+    return this.#options.scheduleOf(this.#job.id)
+  }
+
   /** False also if it cannot be found out now: an outcome that is sent all the same is refused if there is one. */
   #hasCompleted(): Promise<boolean> {
     return this.#options.transactions.hasCompleted(this.#job).catch(() => false)
@@ -427,6 +432,10 @@ class Context implements JobContext {
 
   get complete(): JobContext['complete'] {
     return (client, result) => this.#of.complete(client, result)
+  }
+
+  get schedule(): JobContext['schedule'] {
+    return () => this.#of.schedule()
   }
 }
 

@@ -2,6 +2,7 @@ import { type Actor, createActor, type InputFrom } from 'xstate'
 import type { Settings } from '../../config.ts'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../errors.ts'
 import { exponential } from '../../handlers/backoff.ts'
+import type { JobContext } from '../../handlers/define.ts'
 import type { Registry } from '../../handlers/registry.ts'
 import { dispatcherMachine } from '../../machines/dispatcher.ts'
 import type { RunStats } from '../../observe/telemetry/run-stats.ts'
@@ -36,6 +37,7 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
     registry,
     databaseIdOf: (jobId) => store.databaseIdOf(jobId),
     transactions: store,
+    scheduleOf: (jobId) => scheduleOf(store, jobId),
     timeoutMs: settings.jobTimeoutMs,
     maxResultBytes: settings.maxResultBytes,
     backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
@@ -69,6 +71,14 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
       listener,
     },
   })
+}
+
+/** Read when a handler asks, so that no other job pays for it. */
+async function scheduleOf(store: Pick<Store, 'history'>, jobId: number): ReturnType<JobContext['schedule']> {
+  const [origin] = (await store.history(jobId, { after: 0, limit: 1 })) ?? []
+  if (origin?.schedule === undefined) return null
+  const { schedule: name, tick = null, missed = 0, firstMissed = null } = origin
+  return { name, tick, missed, firstMissed }
 }
 
 /** A throw inside an actor's work would end that actor. */

@@ -32,11 +32,9 @@ export class JobFactory {
 
   /** The job of a tick. It may wait for its jitter. */
   ofTick(schedule: Schedule, id: number, { tick, plan, details }: Step): NewJobRow {
-    const count = details?.missed?.count ?? 1
-    const cause = causeText(
-      { cause: 'schedule' },
-      { schedule: schedule.name, tick: tick!, ...(count > 1 && { missed: count }) },
-    )
+    const { count = 1, first } = details?.missed ?? {}
+    const others = count > 1 && { missed: count, firstMissed: first! }
+    const cause = causeText({ cause: 'schedule' }, { schedule: schedule.name, tick: tick!, ...others })
     const delay = schedule.jitterMs > 0 ? jitterDelay(`${id}`, tick!, schedule.jitterMs, plan.nextTick) : 0
     return { ...this.#rowOf(schedule), cause, runAt: delay > 0 ? tick! + delay : null }
   }

@@ -36,8 +36,9 @@ const happened = named(
   }),
 )
 
-function happenedView({ maxAttempts, at, sentence, ...same }: Explanation['because']): Wire<typeof happened> {
-  return { ...same, ...causeView(same), max_attempts: maxAttempts, at: instantOf(at), sentence } as Wire<
+function happenedView(because: Explanation['because']): Wire<typeof happened> {
+  const { maxAttempts, at, sentence, firstMissed: _, ...same } = because
+  return { ...same, ...causeView(because), max_attempts: maxAttempts, at: instantOf(at), sentence } as Wire<
     typeof happened
   >
 }

@@ -891,6 +891,7 @@ function optionsFor(
     registry: new Registry([handler]),
     databaseIdOf: () => 'f00d',
     transactions: { complete: async () => {}, hasCompleted: async () => false },
+    scheduleOf: async () => null,
     timeoutMs: 1_000,
     maxResultBytes: 65_536,
     backoff: () => settingsBackoffMs,

@@ -1,9 +1,11 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import type { JobContext } from '../../../src/handlers/define.ts'
 import { defineHandler, type NewSchedule, PayloadError } from '../../../src/index.ts'
 import { TestClock } from '../../../src/testing/test-clock.ts'
-import { alterDatabase } from '../../support/database.ts'
+import { alterDatabase, onPostgres } from '../../support/database.ts'
 import { deferred } from '../../support/deferred.ts'
+import { aJob, openStore } from '../../support/store.ts'
 import { type OpenOptions, openSystem, startAt } from '../../support/system.ts'
 import { cleanUp } from '../../support/temp.ts'
 
@@ -103,6 +105,49 @@ describe('a schedule', () => {
       one: [at(4, 5), ['create', `catch_up ${4 * minute}`, `tick ${5 * minute}`]],
       all: [at(1, 2, 3, 4, 5), ['create', ...at(1, 2, 3, 4).map((tick) => `catch_up ${tick}`), `tick ${5 * minute}`]],
     })
+  })
+
+  test('tells the handler of its job, in each attempt, for which tick it was made and what it stands for', async () => {
+    const told: unknown[] = []
+    const work = async (_: unknown, { attempt, schedule }: JobContext) => {
+      told.push(await schedule())
+      if (attempt === 1) throw new Error('once more')
+    }
+    const first = await start({ runs: { work }, workers: 1, retryBaseMs: 1, retryMaxMs: 1 })
+    const { system, clock } = first
+    const untilTold = async (count: number) => {
+      await expect.poll(() => clock.advance(10) ?? told.length).toBe(count)
+    }
+    await system.schedules.put(aSchedule())
+    await clock.moveTo(startAt + minute)
+    await untilTold(2)
+    await system.schedules.trigger('report')
+    await untilTold(4)
+    await system.enqueue({ type: 'work', payload: null })
+    await untilTold(6)
+    await system.stop({ graceMs: 0 })
+    clock.advance(5 * minute + 30 * second)
+    await first.restart()
+    await untilTold(10)
+
+    const alone = { name: 'report', missed: 0, firstMissed: null }
+    const inTime = { ...alone, tick: startAt + minute }
+    const beside = { ...alone, tick: null }
+    const late = { name: 'report', tick: startAt + 5 * minute, missed: 4, firstMissed: startAt + 2 * minute }
+    const last = { ...alone, tick: startAt + 6 * minute }
+    expect(told.slice(0, 6)).toEqual([inTime, inTime, beside, beside, null, null])
+    expect(told.slice(6)).toEqual(expect.arrayContaining([late, late, last, last]))
+  })
+
+  test.skipIf(onPostgres)('knows no first missed tick of a job that an earlier version made', async () => {
+    const { store, path } = await openStore()
+    await store.enqueue([aJob({ cause: `{"cause":"schedule","schedule":"report","tick":${startAt},"missed":3}` })])
+    await store.close()
+    const told: unknown[] = []
+
+    await start({ database: path, runs: { work: async (_, { schedule }) => told.push(await schedule()) } })
+
+    await expect.poll(() => told).toEqual([{ name: 'report', tick: startAt, missed: 3, firstMissed: null }])
   })
 
   test('that was missed for years starts at once, with at most a hundred jobs', async () => {
@@ -281,7 +326,7 @@ describe('a schedule', () => {
     const summaries = await Promise.all(jobs.toReversed().map(async ({ id }) => (await system.explain(id)).summary))
 
     expect(summaries[0]).toContain(
-      'It is for the tick of the schedule report at 2030-01-01T10:02:00.000Z, made 1 min 30 s late, and stands for 2 missed ticks.',
+      'It is for the tick of the schedule report at 2030-01-01T10:02:00.000Z, made 1 min 30 s late, and stands for 2 missed ticks, the first at 2030-01-01T10:01:00.000Z.',
     )
     expect(summaries[1]).toContain('at 2030-01-01T10:03:00.000Z, made 30 s late.')
     expect(summaries[2]).toContain('It is a job of the schedule report, made beside its ticks.')

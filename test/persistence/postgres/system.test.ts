@@ -39,6 +39,17 @@ describe.skipIf(postgresMissing)('a system on PostgreSQL', () => {
     expect((await system.verify()).violations).toEqual([])
   })
 
+  test('tells a handler which schedule made its job, and for which tick', async () => {
+    const told: Awaited<ReturnType<JobContext['schedule']>>[] = []
+    const system = await aSystem(aSchema(), async (_, { schedule }) => void told.push(await schedule()))
+    await system.schedules.put({ name: 'pulse', everyMs: 1_000, job: { type: 'count', payload: 1 } })
+
+    await expect.poll(() => told.length, { timeout: 20_000 }).toBeGreaterThan(0)
+
+    const { tick } = (await system.schedules.history('pulse')).toReversed().find(({ event }) => event === 'tick')!
+    expect(told[0]).toEqual({ name: 'pulse', tick, missed: 0, firstMissed: null })
+  })
+
   test('fires the signal of a cancelled job, and lets its next run go on, even if both are one commit', async () => {
     const signals: AbortSignal[] = []
     const system = await aSystem(aSchema(), async (_, { signal }) => {
