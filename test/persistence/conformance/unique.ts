@@ -441,6 +441,22 @@ export function testUnique(open: Open): void {
   })
 
   describe('a request that changes the job with its unique key', () => {
+    test.each(['replace', 'debounce', 'after'] as const)('may come with the end of that: %s', async (onConflict) => {
+      const { store } = await open()
+      const first = await enqueueOne(store, {}, { delayMs: 60_000 })
+
+      const [cancelled, answer] = await Promise.all([
+        store.send('cancel', first.id),
+        enqueueOne(store, { onConflict }, { payload: '2' }),
+      ])
+
+      expect(cancelled).toMatchObject({ outcome: 'done' })
+      const { id } = answer.unique === 'stored' ? answer : first
+      expect(await store.payloadAt(id, 9)).toBe('2')
+      expect((await enqueueOne(store)).unique).toBe(answer.unique === 'stored' ? 'returned' : 'stored')
+      await assertWhole(store)
+    })
+
     const replace = { onConflict: 'replace' } as const
     const eventsOf = async (store: Store, id: number) =>
       (await store.history(id, { after: 0, limit: 99 }))!.map(({ event }) => event)

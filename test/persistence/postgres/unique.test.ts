@@ -102,6 +102,21 @@ describe.skipIf(postgresMissing)('a unique key in a transaction of the caller', 
   })
 })
 
+describe.skipIf(postgresMissing)('a request for the key of a job that cannot be changed', () => {
+  test('is refused, and others are stored beside it', async () => {
+    const { store, path } = await openPostgres()
+    const holder = aJob({ unique: { key: 'k', until: 'ended', onConflict: 'replace' }, delayMs: 60_000 })
+    const { id } = rows(await store.enqueue([holder]))[0]!
+    const client = await aConnection({ schema: path })
+    await client.query('UPDATE jobs SET crashes = 2147483647 WHERE id = $1', [id])
+
+    const [refused, stored] = await Promise.allSettled([store.enqueue([holder]), store.enqueue([aJob()])])
+
+    expect(refused).toMatchObject({ reason: { name: 'UnavailableError' } })
+    expect(stored).toMatchObject({ value: { outcome: 'stored' } })
+  })
+})
+
 describe.skipIf(postgresMissing)('two nodes that race for a unique key', () => {
   test('end a job and store the one after it, and neither is lost or doubled', async () => {
     const one = await openPostgres({ types: ['work'] })

@@ -33,6 +33,8 @@ const eventsMax = 4_000
 const refusedWaitMs = 500
 /** The same of what alone takes too long, twice as long after each try. */
 const againMs = { first: 500, most: 30_000 }
+/** How often new jobs are decided anew because others have stored or changed the jobs with their keys; then each call goes alone. */
+const keyTriesMax = 50
 /** How long a commit is under way before it counts as trouble, in ms. */
 const slowMs = 5_000
 /** For how long nothing was stored when calls that wait are refused, and how long those under way wait for a lost answer, in ms. */
@@ -197,7 +199,8 @@ export class GroupCommit {
           return
         } catch (error) {
           const failure = failureOf(error)
-          if (!(await this.#mayPass(failure))) throw error
+          const isStuck = failure === 'key' && tries >= keyTriesMax && batch.enqueues.length > 0
+          if (isStuck || !(await this.#mayPass(failure))) throw error
           if (tries > 1 && failure !== 'key') await pause(refusedWaitMs)
         }
       }
@@ -229,7 +232,9 @@ export class GroupCommit {
         ({ id, ...change }): Change => ({ event: 'cancel', jobs: [{ id }], ...change }),
       )
       const amends = admission.amendments.map(toChange)
-      const coming = { newJobs: admission.newJobs, changes: [...gathered.changes, ...own, ...cancels, ...amends] }
+      // Amends before what may end the jobs that they change: those waited when this was decided.
+      const changes = [...gathered.changes, ...amends, ...own, ...cancels]
+      const coming = { newJobs: admission.newJobs, changes }
       claims.makeWay(coming)
       const step: Step = {
         ...coming,
@@ -249,7 +254,7 @@ export class GroupCommit {
       admission.setStates(done.now)
       for (const [index, call] of batch.enqueues.entries()) call.resolve(admission.results[index]!)
       settleEvents(batch.events, refusedPlaces(gathered, moved))
-      settleChanges(batch.changes, done.moved.slice(gathered.changes.length))
+      settleChanges(batch.changes, done.moved.slice(gathered.changes.length + amends.length))
       claims.give(batch.claim, done, jobs, batch.enqueues.length + batch.events.length + batch.changes.length > 0)
     } finally {
       leave()
@@ -325,7 +330,8 @@ export class GroupCommit {
   async #each(writer: Writer, batch: Batch, error: Error): Promise<void> {
     const singles = apart(batch)
     if (singles.length === 0) throw error
-    if (singles.length === 1 && !batch.claim) this.#reject(singles[0]!, error)
+    if (singles.length === 1 && !batch.claim)
+      this.#reject(singles[0]!, failureOf(error) === 'key' ? keyError(error) : error)
     else for (const single of singles) await this.#commit(writer, single)
   }
 
@@ -350,6 +356,11 @@ function callsOf({ enqueues, events, changes }: Batch): readonly Waiting<never>[
 function tooSlowError(cause: Error): UnavailableError {
   const message = `the database took too long and stored nothing: ${cause.message}; try again, with fewer jobs at once if there are many`
   return new UnavailableError(message, { cause })
+}
+
+function keyError(cause: Error): UnavailableError {
+  const why = 'the job that has the same key cannot be changed, or others change it all the time'
+  return new UnavailableError(`${why}: nothing was stored; try again, and see jobmachine verify`, { cause })
 }
 
 function lockedError(cause: Error): UnavailableError {
