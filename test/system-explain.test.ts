@@ -168,7 +168,10 @@ describe('a job explains', () => {
     )
     expect(because).toMatchObject({ event: 'reject', cause: 'handler', error: { message: 'the mailbox is gone' } })
     expect(lastFailure).toEqual(because)
-    expect(next.map(({ event, to, possible }) => [event, to, possible])).toEqual([['requeue', 'queued', true]])
+    expect(next.map(({ event, to, possible }) => [event, to, possible])).toEqual([
+      ['requeue', 'queued', true],
+      ['cancel', 'cancelled', true],
+    ])
     expect(earliestRunAt).toBeNull()
   })
 
@@ -225,7 +228,7 @@ describe('a job explains', () => {
     never.resolve()
 
     expect(obstacles).toMatchObject([{ code: 'attempt_running', until: startAt + 5_000 }])
-    expect(ways).toEqual(['cancel', 'fail'])
+    expect(ways).toEqual(['fail', 'cancel'])
     expect(summary).toMatch(/AttemptTimeoutError.* The handler of an attempt that is over, told to stop just now,/)
   })
 })

@@ -51,8 +51,10 @@ export interface Edge<
 
 /** A whole machine, as data. */
 interface Table<Node extends string, Tag extends string, Event extends string, TableEdge> {
-  /** Each node, in the order of the lifecycle. */
-  readonly nodes: Readonly<Record<Node, { readonly tags: readonly Tag[]; readonly description: string }>>
+  /** Each node, in the order of the lifecycle, with the events that it allows, in its own order. */
+  readonly nodes: Readonly<
+    Record<Node, { readonly tags: readonly Tag[]; readonly description: string; readonly events: readonly Event[] }>
+  >
   /** In the machine's order. */
   readonly eventTypes: readonly Event[]
   readonly edges: readonly TableEdge[]
@@ -92,7 +94,12 @@ function compile<Whole extends Table<string, string, string, unknown>>(
 ): Whole {
   const nodes = Object.entries(machine.states as Record<string, AnyStateNode>)
   return {
-    nodes: Object.fromEntries(nodes.map(([name, { tags, description = '' }]) => [name, { tags, description }])),
+    nodes: Object.fromEntries(
+      nodes.map(([name, { tags, description = '', ownEvents }]) => [
+        name,
+        { tags, description, events: [...new Set(ownEvents as string[])] },
+      ]),
+    ),
     eventTypes: [...new Set(machine.events as string[])],
     edges: compileEdges(machine, guardNames),
   } as unknown as Whole

@@ -64,9 +64,9 @@ export function isAfter(event: EventType, state: JobNode): boolean {
 /** The events of a claim, in order: the only pair of events that one write of a job's row may take together. */
 export const claim: readonly EventType[] = Object.freeze(['lease', 'start'])
 
-/** The events that the machine allows in a state. */
-export function eventsFrom(from: JobNode): EventType[] {
-  return [...new Set(edges.filter((edge) => edge.from === from).map(({ event }) => event))]
+/** The events that the machine allows in a state; none in what a damaged file calls a state. */
+export function eventsFrom(from: JobNode): readonly EventType[] {
+  return jobTable.nodes[from]?.events ?? []
 }
 
 /**

@@ -18,8 +18,8 @@ export function scheduleAfter(from: ScheduleNode, event: ScheduleEventType): Sch
 }
 
 /** The events that the machine allows in a state. */
-export function scheduleEventsFrom(from: ScheduleNode): ScheduleEventType[] {
-  return scheduleEdges.filter((edge) => edge.from === from).map(({ event }) => event)
+export function scheduleEventsFrom(from: ScheduleNode): readonly ScheduleEventType[] {
+  return scheduleTable.nodes[from].events
 }
 
 export function hasScheduleTag(state: ScheduleState, tag: ScheduleTag): boolean {

@@ -78,7 +78,7 @@ describe.concurrent('SIGTERM', () => {
     await assertEnds(child)
 
     expect(await reader.counts()).toEqual({
-      ...{ scheduled: 30, queued: 200, leased: 0, running: 0, retrying: 20 },
+      ...{ blocked: 0, scheduled: 30, queued: 200, leased: 0, running: 0, retrying: 20 },
       ...{ succeeded: 100, dead: 0, cancelled: 0 },
     })
     for (const id of started(database).slice(-10)) {

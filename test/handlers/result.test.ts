@@ -61,8 +61,8 @@ describe('what a handler returns', () => {
     ['a hole', [undefined], `result.0: undefined in an array; use null; ${unless}`],
     [
       'a class instance',
-      new Response(''),
-      `result: an instance of Response cannot be stored as JSON; use a plain object, or add a toJSON to its class; ${unless}`,
+      new URLSearchParams(),
+      `result: an instance of URLSearchParams cannot be stored as JSON; use a plain object, or add a toJSON to its class; ${unless}`,
     ],
     ['bytes', Buffer.from('x'), `result: bytes cannot be stored as JSON; use text, such as base64; ${unless}`],
     [

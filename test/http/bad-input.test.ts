@@ -396,7 +396,7 @@ test('every fault of a query is reported, with what the parameter may be', async
   expect(await faultsOf('/jobs?limit=x&state=failed')).toEqual([
     {
       path: 'state',
-      message: 'must be one of: scheduled, queued, leased, running, retrying, succeeded, dead, cancelled',
+      message: 'must be one of: blocked, scheduled, queued, leased, running, retrying, succeeded, dead, cancelled',
     },
     { path: 'limit', message: 'must be a whole number from 1 to 500' },
   ])

@@ -632,7 +632,7 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
   test.each([
     ['cancel', 'succeeded', []],
     ['requeue', 'succeeded', []],
-    ['requeue', 'scheduled', ['cancel', 'amend', 'due']],
+    ['requeue', 'scheduled', ['due', 'cancel', 'amend']],
     ['cancel', 'cancelled', ['requeue']],
   ])('answer 409 to %s of a job that is %s, with its state and what it allows', async (command, state, events) => {
     const { post, get, untilState } = await startHttp()

@@ -82,8 +82,8 @@ test('a state with two commands that is described once is stored, sent, shown, e
   )
   expect([earliest, earliest_run_at]).toEqual(['when a user resumes it', null])
   expect(next.map((to: { event: string; possible: boolean }) => [to.event, to.possible])).toEqual([
-    ['cancel', true],
     ['resume', true],
+    ['cancel', true],
   ])
   expect(jobs.map(({ id }: { id: number }) => id)).toEqual([3, 2])
   expect(page).toMatch(/action="\/dashboard\/jobs\/2\/resume"/)

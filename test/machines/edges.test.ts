@@ -113,7 +113,7 @@ describe('the edge table', () => {
 
   test('has no way out of succeeded, and only cancel and requeue out of dead, requeue out of cancelled', () => {
     expect(eventsFrom('succeeded')).toEqual([])
-    expect(eventsFrom('dead')).toEqual(['cancel', 'requeue'])
+    expect(eventsFrom('dead')).toEqual(['requeue', 'cancel'])
     expect(eventsFrom('cancelled')).toEqual(['requeue'])
   })
 
