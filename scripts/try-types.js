@@ -40,6 +40,8 @@ try {
     `zod@${dependencies.zod}`,
     `valibot@${devDependencies.valibot}`,
     `arktype@${devDependencies.arktype}`,
+    `@types/better-sqlite3@${devDependencies['@types/better-sqlite3']}`,
+    `@types/pg@${devDependencies['@types/pg']}`,
   ]
   npm('install', '--ignore-scripts', `./${packed}`, ...others)
   for (const file of ['usages.ts', 'tsconfig.json']) copyFileSync(join(root, 'test/types', file), join(folder, file))
