@@ -4,7 +4,7 @@ import { InvalidInputError } from '../errors.ts'
 import { HttpError } from './problem.ts'
 import { redactedSchedules } from './redacted-schedules.ts'
 
-/** What a user may do, each role more than the one before: see jobs; create, cancel and requeue them; act on many at once. */
+/** What a user may do, each role more than the one before: see jobs; create, change, cancel and requeue them, and write schedules; act on many at once. */
 const roles = ['read', 'operate', 'admin'] as const
 export type Role = (typeof roles)[number]
 
