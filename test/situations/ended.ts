@@ -67,9 +67,9 @@ export const ended: readonly Situation[] = [
   {
     name: 'a mail has no recipient',
     cause: 'The mail server refused the recipient for good (no such user).',
-    action: 'Do not requeue: find the right address, and enqueue a new mail.',
+    action: 'Do not requeue as it is: find the right address, then edit and requeue.',
     says: /is dead: attempt 1 of 28 failed .*5\.1\.1.*which no further attempt can correct/,
-    advises: /^Do not requeue it: find the recipient's right address, and enqueue a new job with it\./,
+    advises: /^Do not requeue it as it is: find the recipient's right address, then edit and requeue it\./,
     async build() {
       const { port } = await startSmtp({
         onRcptTo: (_address, _session, done) =>
@@ -150,9 +150,9 @@ export const ended: readonly Situation[] = [
   {
     name: 'a deploy refuses payloads that were accepted before',
     cause: 'The handler of a new version asks for a field that the stored payload does not have (width).',
-    action: 'Do not requeue as it is: enqueue a new job with a right payload, or make the handler accept the old one.',
+    action: 'Do not requeue as it is: edit and requeue with a right payload, or make the handler accept the old one.',
     says: /is dead: attempt 1 of 4 failed .*PayloadError: payload\.width: .*which no further attempt can correct\. It started 1 min 40 s after it was due/,
-    advises: /^Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it\./,
+    advises: /^Edit and requeue it with a payload that the handler accepts, and correct the program that enqueues it\./,
     async build() {
       const handler = (schema: z.ZodType) => aHandler('resize-image', () => undefined, { payload: schema })
       const before = await startSystem({ handlers: [handler(z.object({ image: z.string() }))] })
@@ -176,7 +176,7 @@ export const ended: readonly Situation[] = [
     action: 'Ask ada; requeue it (or all of them by a bulk requeue) if it is still wanted.',
     says: /is cancelled: a user of the dashboard \(ada\) cancelled it .*in a bulk action that changed 3 jobs, with the reason "wrong template"/,
     advises:
-      /^First ask ada, who stopped it, whether the reason \("wrong template"\) still holds\. If it is still wanted, enqueue a new job for its time \(in 8 h 35 min, at \S+\)\. A requeue would run this one at once.* stopped 2 other jobs/,
+      /^First ask ada, who stopped it, whether the reason \("wrong template"\) still holds\. If it is still wanted, edit and requeue it for its time \(in 8 h 35 min, at \S+\)\. A plain requeue runs it at once.* stopped 2 other jobs/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'newsletter', payload, run: () => undefined })],

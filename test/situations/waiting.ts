@@ -50,10 +50,10 @@ export const waiting: readonly Situation[] = [
   {
     name: 'jobs of higher priority go first',
     cause: 'Starved by priority: jobs of priority 5 keep going before it, and one worker is not enough for them.',
-    action: 'More workers, or cancel and enqueue anew with a higher priority or in a queue of its own.',
+    action: 'More workers, or edit it to a higher priority; those jobs in a queue of their own.',
     says: /is queued: the only worker has been held by job 1 of type thumbnail for 3 h; 60 jobs of queue "images" go before it, all of them by higher priority \(up to 5; later ones overtake it too\)/,
     advises:
-      /^Look at job 1 first: it may be hung\..*enqueue it again with a priority above 5, or in a queue of its own/,
+      /^Look at job 1 first: it may be hung\..*edit it: give it a priority above 5\. Such jobs in a queue of their own delay it less/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         workers: 1,
@@ -119,7 +119,7 @@ export const waiting: readonly Situation[] = [
     action: 'Cancel it and enqueue it anew with run_at, or a right delay; or cancel and requeue to run it now.',
     says: /with a delay of 60 years \(read as a date, that is 2030-01-16T09:00:00\.000Z\)\. It can run in 60 years/,
     advises:
-      /^To run it now, cancel it and then requeue this same job; .* it probably passed a date \(2030-01-16T09:00:00\.000Z, 1 d ago\) as the delay, and must pass it as run_at/,
+      /^To run it now, edit it: set `delay_ms` to 0 .*; for another time set `run_at` .* it probably passed a date \(2030-01-16T09:00:00\.000Z, 1 d ago\) as the delay, and must pass it as run_at/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'send-reminder', payload, run: () => undefined })],

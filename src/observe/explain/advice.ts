@@ -111,13 +111,13 @@ function waitForTime(facts: Facts): string {
     return `Provide what its handler waits for, or wait: it checks again ${sayInstant(job.runAt, facts.now)}. ${sooner('it check')} If that will never come, cancel it: snoozes do not count as attempts, so they never run out.`
   }
   if (job.attempt > 0 || job.crashes > 0) {
-    return `Wait if the cause of the failure is temporary: it is tried again ${sayInstant(job.runAt, facts.now)}. Otherwise correct the cause first. ${sooner('it run')} Its attempts then start over.`
+    return `Wait if the cause of the failure is temporary: it is tried again ${sayInstant(job.runAt, facts.now)}. Otherwise correct the cause first. ${sooner('it run')} It continues with the attempts that are left.`
   }
   return adviceOnDelay(facts) ?? `Wait: it runs by itself at that time. ${sooner('it run')}`
 }
 
 function sooner(what: string): string {
-  return `To let ${what} now, cancel it and then requeue this same job.`
+  return `To let ${what} now, edit it: set \`delay_ms\` to 0 (\`delayMs\` in the library).`
 }
 
 function waitForSuspects({ jobFacts: { exclusive, isSuspect } }: Facts): string {
@@ -168,7 +168,7 @@ function freeHeld(facts: Facts): string {
 
 function waitInLine({ jobFacts: { line } }: Facts): string {
   if (line && line.higher.count > 0) {
-    return `To get this job ahead of those with a higher priority, cancel it and enqueue it again with a priority above ${line.highest}, or in a queue of its own (queues take turns); the priority of a job cannot be changed. More workers help too: WORKER_COUNT (\`workers\` in the library).`
+    return `To get this job ahead of those with a higher priority, edit it: give it a priority above ${line.highest}. Such jobs in a queue of their own delay it less, because queues take turns. More workers help too: WORKER_COUNT (\`workers\` in the library).`
   }
   return 'Wait: its turn will come. If the queue does not get shorter, raise WORKER_COUNT (`workers` in the library) or make the handlers faster.'
 }

@@ -19,7 +19,7 @@ function stopped(facts: Facts): string {
   const { job, lastEvent } = facts.jobFacts
   const isEarly = job.runAt > facts.now
   const runs = isEarly
-    ? `If it is still wanted, enqueue a new job for its time (${sayInstant(job.runAt, facts.now)}). A requeue would run this one at once, with the same payload.`
+    ? `If it is still wanted, edit and requeue it for its time (${sayInstant(job.runAt, facts.now)}). A plain requeue runs it at once, with the same payload.`
     : 'Requeue it if it is still wanted: it runs at once, with the same payload and all its attempts.'
   const effect = wasRunning(lastEvent) ? ` Its handler was running when it was stopped: ${mayRepeat}.` : ''
   return `${askFirst(lastEvent)}${runs}${effect}${sayBulk(facts)}`
@@ -51,9 +51,9 @@ function givenUp({ job, lastEvent, lastFailure }: JobFacts): string {
 
 function rejected(message: string): string {
   const wrong = /recipient/i.test(message)
-    ? "find the recipient's right address, and enqueue a new job with it"
-    : 'if its payload is wrong, enqueue a new job with a correct one'
-  return `Do not requeue it: ${wrong}. Its handler says that no retry helps, and a payload cannot be changed. Requeue this one only if something outside was wrong and is now corrected.`
+    ? "find the recipient's right address, then edit and requeue it"
+    : 'if its payload is wrong, edit and requeue it with a correct one'
+  return `Do not requeue it as it is: ${wrong}. Its handler says that no retry helps. Requeue it unchanged only if something outside was wrong and is now corrected.`
 }
 
 /** By the error's name, for the engine's errors. */
@@ -61,12 +61,12 @@ const byError: Readonly<Record<string, (failure: HistoryEvent) => string>> = {
   [processEnded]: () =>
     'Find out first why the process ended (its log, its exit code, memory, a kill from outside) and correct the handler. Requeue it only then: otherwise it ends the process again, and it may repeat what it has done.',
   PayloadError: () =>
-    'Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it. A requeue does not help, unless the handler is changed first to accept this payload.',
+    'Edit and requeue it with a payload that the handler accepts, and correct the program that enqueues it. A requeue without changes does not help, unless the handler is changed first to accept this payload.',
   ResultError: () =>
     'Its handler ran to its end, so its effect has probably happened. Correct what the handler returns. Requeue this job only if its result is needed and its handler may run again.',
   UnknownTypeError: () => 'Start a server with a handler for its type, then requeue it.',
   AttemptTimeoutError: ({ error }) =>
     /event loop was blocked/.test(error?.message ?? '')
       ? `Check first whether its effect has happened; if not, requeue it. Then find the handler that blocked the event loop, its own or one that ran beside it, and move its work to a worker thread or another process: no handler could continue meanwhile. A longer timeout alone hides the cause.`
-      : `Find out what its handler waited for, or give it more time (\`timeoutMs\` of the handler, or JOB_TIMEOUT_MS). Then requeue it, but ${mayRepeat}. If the job's own timeout is too short, enqueue a new job: it cannot be changed.`,
+      : `Find out what its handler waited for, or give it more time (\`timeoutMs\` of the handler, or JOB_TIMEOUT_MS). Then requeue it, but ${mayRepeat}. If the job's own timeout is too short, enqueue a new job: a timeout cannot be changed.`,
 }

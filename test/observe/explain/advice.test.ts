@@ -27,12 +27,12 @@ describe('what to do about', () => {
     [
       'a job that is delayed',
       { state: 'scheduled' },
-      /^Wait: it runs by itself at that time\. To let it run now, cancel it and then requeue this same job\.$/,
+      /^Wait: it runs by itself at that time\. To let it run now, edit it: set `delay_ms` to 0 \(`delayMs` in the library\)\.$/,
     ],
     [
       'a job whose delay is an instant',
       { state: 'scheduled', job: { runAt: now + now } },
-      /^To run it now, cancel it and then requeue this same job; .*it probably passed a date \(2030-01-01T10:00:12\.000Z, in 12 s\) as the delay, and must pass it as run_at\./,
+      /^To run it now, edit it: set `delay_ms` to 0 .*; for another time set `run_at` .*it probably passed a date \(2030-01-01T10:00:12\.000Z, in 12 s\) as the delay, and must pass it as run_at\./,
     ],
     [
       'a job that is tried again',
@@ -56,7 +56,7 @@ describe('what to do about', () => {
           line: { ahead: { count: 3, more: false }, higher: { count: 2, more: false }, highest: 5, queues: none },
         },
       },
-      /enqueue it again with a priority above 5/,
+      /edit it: give it a priority above 5\./,
     ],
     ['a job that waits for a worker', { server: { busy: 10 } }, /^Wait: it runs next .* raise WORKER_COUNT/],
     [
@@ -163,11 +163,15 @@ describe('what to do about', () => {
       /^Nothing: it has succeeded\. If its effect is missing, check what its handler does and logs; then enqueue a new job: one that has succeeded cannot be requeued\.$/,
     ],
     ['a job that was cancelled', { state: 'cancelled' }, /^Requeue it if it is still wanted/],
-    ['a job that was rejected', { state: 'dead' }, /^Do not requeue it: if its payload is wrong, enqueue a new job/],
+    [
+      'a job that was rejected',
+      { state: 'dead' },
+      /^Do not requeue it as it is: if its payload is wrong, edit and requeue it with a correct one\./,
+    ],
     [
       'a job whose payload was refused',
       dead('PayloadError'),
-      /^Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it\. A requeue does not help/,
+      /^Edit and requeue it with a payload that the handler accepts, and correct the program that enqueues it\. A requeue without changes does not help/,
     ],
     [
       'a job of a type that was unknown',
@@ -214,7 +218,7 @@ describe('what to do about', () => {
     const given = { job: { runAt: now + 3_600_000 }, jobFacts: { lastEvent: later }, server: { bulk: { moved: 3 } } }
 
     expect(adviceOf({ state: 'cancelled', ...given })).toBe(
-      'First ask ada, who stopped it, whether the reason ("wrong template") still holds. If it is still wanted, enqueue a new job for its time (in 1 h, at 2030-01-01T11:00:00.000Z). A requeue would run this one at once, with the same payload. The same bulk action stopped 2 other jobs; a bulk requeue brings them back in the same way.',
+      'First ask ada, who stopped it, whether the reason ("wrong template") still holds. If it is still wanted, edit and requeue it for its time (in 1 h, at 2030-01-01T11:00:00.000Z). A plain requeue runs it at once, with the same payload. The same bulk action stopped 2 other jobs; a bulk requeue brings them back in the same way.',
     )
     for (const moved of [0, 1])
       expect(adviceOf({ state: 'cancelled', ...given, server: { bulk: { moved } } })).not.toContain('bulk action')
@@ -252,7 +256,7 @@ describe('what to do about', () => {
 
   test('a job that no further attempt helps has a new recipient, if the old one was refused', () => {
     expect(adviceOf({ ...dead('PermanentError'), jobFacts: { lastEvent: refused } })).toMatch(
-      /^Do not requeue it: find the recipient's right address, and enqueue a new job with it\./,
+      /^Do not requeue it as it is: find the recipient's right address, then edit and requeue it\./,
     )
   })
 
