@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { JobSystemError } from '../../errors.ts'
 import type { DuePage, DueSchedule, ScheduleMove, ScheduleMoveResult, ScheduleStore } from '../../persistence/store.ts'
 import { timers } from '../../runtime/timers.ts'
@@ -7,6 +8,8 @@ import { type SchedulePlans, type Step, steps } from './plans.ts'
 
 /** Schedules that one transaction moves: some milliseconds of the store's time, and of the loop's. */
 const pageMax = 250
+/** How long moves are planned before they are stored, in ms: counting the ticks that one schedule missed takes some ms. */
+const planMs = 10
 /** The longest sleep in ms: a suspended machine stops timers, and its clock may be set; other nodes may have changed schedules. */
 const sleepMaxMs = 1_000
 /** How long a tick waits after it found no room for its job, in ms: twice as long each time. */
@@ -101,12 +104,24 @@ export class Scheduler {
 
   /** Returns how many schedules it moved. */
   async #movePage({ due, now }: DuePage): Promise<number> {
-    const ready = due.filter(({ id }) => (this.#waiting.get(id)?.until ?? now) <= now)
-    if (ready.length === 0) return 0
-    const moves = ready.map((row) => this.#toMove(row, now))
-    const results = await this.#parts.store.move(moves)
-    for (const [index, result] of results.entries()) this.#settle(ready[index]!, moves[index]!, result, now)
-    return results.filter(({ outcome }) => outcome !== 'full').length
+    let ready = due.filter(({ id }) => (this.#waiting.get(id)?.until ?? now) <= now)
+    let moved = 0
+    while (ready.length > 0 && this.#isRunning) {
+      const moves = this.#plan(ready, now)
+      const results = await this.#parts.store.move(moves)
+      for (const [index, result] of results.entries()) this.#settle(ready[index]!, moves[index]!, result, now)
+      moved += results.filter(({ outcome }) => outcome !== 'full').length
+      ready = ready.slice(moves.length)
+    }
+    return moved
+  }
+
+  /** The moves of the first of them, of one at least, so that the event loop goes on in between. */
+  #plan(ready: readonly DueSchedule[], now: number): ScheduleMove[] {
+    const endsAt = performance.now() + planMs
+    const moves: ScheduleMove[] = []
+    for (const row of ready) if (moves.push(this.#toMove(row, now)) && performance.now() >= endsAt) break
+    return moves
   }
 
   #toMove(row: DueSchedule, now: number): ScheduleMove {

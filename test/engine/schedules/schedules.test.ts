@@ -1,7 +1,8 @@
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { JobContext } from '../../../src/handlers/define.ts'
 import { defineHandler, type NewSchedule, PayloadError } from '../../../src/index.ts'
+import { FileSchedules } from '../../../src/persistence/sqlite/file-schedules.ts'
 import { TestClock } from '../../../src/testing/test-clock.ts'
 import { alterDatabase, onPostgres } from '../../support/database.ts'
 import { deferred } from '../../support/deferred.ts'
@@ -149,6 +150,31 @@ describe('a schedule', () => {
 
     await expect.poll(() => told).toEqual([{ name: 'report', tick: startAt, missed: 3, firstMissed: null }])
   })
+
+  test.skipIf(onPostgres)(
+    'that missed thousands of ticks beside others is not planned with all of them at one go',
+    async () => {
+      const first = await start()
+      const names = Array.from({ length: 50 }, (_, index) => `each-second-${index}`)
+      const timing = {
+        cron: '* * * * * *',
+        zone: 'Europe/Berlin',
+        missed: 'skip',
+        endsAt: startAt + 12 * hour,
+      } as const
+      for (const name of names) await first.system.schedules.put(aSchedule({ name, ...timing }))
+      await first.system.stop({ graceMs: 0 })
+      first.clock.advance(24 * hour)
+      const move = vi.spyOn(FileSchedules.prototype, 'move')
+
+      await first.restart()
+
+      const skips = move.mock.calls.map(([moves]) => moves.filter(({ event }) => event === 'skip').length)
+      expect(skips.reduce((sum, count) => sum + count)).toBe(names.length)
+      expect(Math.max(...skips)).toBeLessThan(names.length)
+      move.mockRestore()
+    },
+  )
 
   test('that was missed for years starts at once, with at most a hundred jobs', async () => {
     const first = await start()
