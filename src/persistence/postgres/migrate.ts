@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { DatabaseUnusableError } from '../../errors.ts'
 import { firstEventOf } from './event-order.ts'
 import { serverFunctions } from './functions.ts'
+import { findLiveNode } from './live-node.ts'
 import { sql as version1 } from './migrations/0001.ts'
 import { sql as version2 } from './migrations/0002.ts'
 import { sql as version3 } from './migrations/0003.ts'
@@ -66,6 +67,7 @@ async function makeNewest(client: pg.ClientBase, schema: string, newDatabaseId: 
     // It may be there for a role that may not make one.
     const there = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])
     if (there.rows.length === 0) await client.query(`CREATE SCHEMA "${schema}"`)
+    if (version > 0 && version < migrations.length) await assertNoEarlier(client, schema, version)
     for (const sql of migrations.slice(version)) await client.query(sql)
     if (version === 0)
       await client.query(`INSERT INTO meta (name, value) VALUES ('database_id', $1), ('transaction_offset', '0')`, [
@@ -82,6 +84,14 @@ async function makeNewest(client: pg.ClientBase, schema: string, newDatabaseId: 
     await client.query('ROLLBACK').catch(() => {})
     throw error
   }
+}
+
+/** A process of an earlier version would go on by what it knows: it would end a job that holds a unique key, and not free the key. */
+async function assertNoEarlier(client: pg.ClientBase, schema: string, version: number): Promise<void> {
+  const used = await findLiveNode(client)
+  if (!used) return
+  const text = `the schema ${schema} has version ${version}, and cannot be brought to version ${migrations.length} while it is used by ${used.heard}: stop all processes of the earlier version first; ${used.advice}`
+  throw new DatabaseUnusableError(text)
 }
 
 /** A table, view, index or function of that name is there, or one has other columns. */

@@ -129,6 +129,20 @@ describe.skipIf(postgresMissing)('a process that may not use the database', () =
       `the schema ${path} has version 999, and this version of jobmachine knows ${migrations.length}: update jobmachine on this node`,
     )
   })
+
+  test('is told which process of an earlier version has the schema open, and can open it after that', async () => {
+    const schema = aSchema()
+    const inSchema = `CREATE SCHEMA ${schema}; SET search_path TO ${schema};`
+    const version = `INSERT INTO meta (name, value) VALUES ('database_id', 'of-a-test'), ('transaction_offset', '0'), ('version', '1');`
+    const node = `INSERT INTO nodes (pid, host, started_at, serves, types, lease_ms, seen_at) SELECT 7, 'old', '', true, '{}', 60000, instant(NULL)`
+    await run(inSchema + migrations[0]! + version + node)
+
+    await expect(open(await aDatabase(), schema)).rejects.toThrow(
+      /has version 1, and cannot be brought to version \d+ while it is used by process 7 on old, .*: stop all processes/,
+    )
+    await run(`UPDATE ${schema}.nodes SET ended_at = seen_at`)
+    await open(await aDatabase(), schema)
+  })
 })
 
 describe.skipIf(postgresMissing)('processes that start at once on an empty database', () => {

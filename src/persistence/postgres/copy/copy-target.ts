@@ -6,6 +6,7 @@ import type { EdgeCount, Owner } from '../../store.ts'
 import { connect, pinPlansSql, type Settings } from '../connection.ts'
 import { type CopyState, readDatabase } from '../database.ts'
 import { failureOf } from '../failure.ts'
+import { findLiveNode } from '../live-node.ts'
 import { keepIdsAscending, migrate } from '../migrate.ts'
 import { fencedCall } from '../node/row.ts'
 import { toOpenError } from '../open-failure.ts'
@@ -315,15 +316,8 @@ async function queryWhole<Row extends pg.QueryResultRow>(client: pg.ClientBase, 
 
 /** Nodes that were killed are declared dead. If one was only frozen, it can store nothing here any more. */
 async function assertUnused(client: pg.ClientBase, schema: string): Promise<void> {
-  const nodes = await client.query<{ node: string; silent: number; left: number }>(`
-    SELECT 'process ' || pid || ' on ' || host AS node, ceil((now - seen_at) / 1000.0)::integer AS silent, ceil((seen_at + lease_ms - now) / 1000.0)::integer AS left
-    FROM nodes, instant(NULL) AS now WHERE ended_at IS NULL AND seen_at + lease_ms > now ORDER BY seen_at DESC LIMIT 1`)
-  const [used] = nodes.rows
-  if (used) {
-    const { node, silent, left } = used
-    const advice = `stop it, or name another schema; if it was killed, run this again in ${left} s`
-    throw unusable(schema, `is used by ${node}, heard of ${silent} s ago: ${advice}`)
-  }
+  const used = await findLiveNode(client)
+  if (used) throw unusable(schema, `is used by ${used.heard}: stop it, or name another schema; ${used.advice}`)
   await client.query('UPDATE nodes SET ended_at = instant(NULL) WHERE ended_at IS NULL')
   // Waits for what their writers have under way.
   await client.query(`UPDATE writers SET last_call = ${fencedCall('last_call')} WHERE last_call >= 0`)
