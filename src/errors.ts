@@ -116,6 +116,19 @@ export class JobNotFoundError extends JobSystemError {
   }
 }
 
+/** A job that was changed often had that payload, and no longer keeps it: of those before the present one it keeps the first and the newest. */
+export class PayloadNotKeptError extends JobSystemError {
+  readonly jobId: number
+
+  constructor(jobId: number, at: number) {
+    super(
+      'payload_not_kept',
+      `the payload of job ${jobId} after its transition ${at} is no longer kept; the first one and the newest ones are`,
+    )
+    this.jobId = jobId
+  }
+}
+
 /** There is no result, because the job is dead. The message has its explanation, `cause` the error of its last attempt. */
 export class JobFailedError extends JobSystemError {
   readonly jobId: number
@@ -477,6 +490,7 @@ const branded = {
   ResultError,
   UnknownTypeError,
   JobNotFoundError,
+  PayloadNotKeptError,
   JobFailedError,
   ResultTimeoutError,
   IllegalTransitionError,

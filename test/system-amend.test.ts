@@ -39,6 +39,21 @@ test('a job that waits is changed, with who and what in its history, and its ear
   )
 })
 
+test('an earlier payload that is no longer kept is said to be gone; the first, the newest and the present one are read', async () => {
+  const { system, id } = await aWaitingJob()
+  for (let width = 2; width <= 110; width++) await system.amend(id, { payload: { width } })
+
+  await expect(system.payloadAt(id, 2)).rejects.toMatchObject({
+    name: 'PayloadNotKeptError',
+    code: 'payload_not_kept',
+    jobId: id,
+    message: `the payload of job ${id} after its transition 2 is no longer kept; the first one and the newest ones are`,
+  })
+  const read = await Promise.all([1, 109, 110].map((at) => system.payloadAt(id, at)))
+  expect(read).toEqual([{ width: 1 }, { width: 109 }, { width: 110 }])
+  expect(await system.history(id, { after: 2, limit: 1 })).toMatchObject([{ changes: { payload: true } }])
+})
+
 test('a changed time lets it run now, as with a Date or text', async () => {
   const { system, id } = await aWaitingJob()
 

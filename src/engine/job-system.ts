@@ -346,14 +346,17 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
   /**
    * Changes a job that waits: in `scheduled`, `queued`, `retrying` or `blocked`. The payload is checked by its handler's schema, as at
    * enqueue. A `runAt` ahead makes the job wait for it; one that has passed lets it run now. When the promise resolves the change is on
-   * disk, with an event in the history that says who changed what; `payloadAt` still reads the payloads before. Rejects with
+   * disk, with an event in the history that says who changed what; `payloadAt` still reads the payload before. Rejects with
    * `IllegalTransitionError` if the job is leased, runs or has ended, `JobNotFoundError`, and `InvalidInputError` or `PayloadError` with
    * the path of each fault.
    */
   amend(id: number, changes: Partial<Pick<NewJob, MutableName>>, options?: CallerOptions): Promise<Job>
   /** The same for front doors, as `submit`: takes an unchecked JSON value; `requeue`: as `requeue` with these changes. */
   submitChanges(id: number, body: unknown, options?: CallerOptions & { readonly requeue?: boolean }): Promise<Job>
-  /** The payload of the job after its transition `at`, by default the last. Rejects with `JobNotFoundError`. */
+  /**
+   * The payload of the job after its transition `at`, by default the last. Rejects with `JobNotFoundError`, and with `PayloadNotKeptError`
+   * if it is no longer kept: a job keeps its first payload, the present one, and the newest 100 before that, up to 1 MiB.
+   */
   payloadAt(id: number, at?: number): Promise<unknown>
   /**
    * Begins to count the jobs that match and whose state allows the command; resolves at once. No job changes before its `run`. Rejects with

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { pageSizes, shown } from '../config.ts'
-import { InvalidInputError, JobNotFoundError } from '../errors.ts'
+import { InvalidInputError, JobNotFoundError, PayloadNotKeptError } from '../errors.ts'
 import { parseFilter } from '../job/filter.ts'
 import { type Job, parseJson, toJob } from '../job/row.ts'
 import { countStates } from '../machines/edges.ts'
@@ -73,6 +73,7 @@ export class StoreReads {
     assertId(id)
     const text = await this.#store.payloadAt(id, at)
     if (text === undefined) throw new JobNotFoundError(id)
+    if (text === '') throw new PayloadNotKeptError(id, at)
     return parseJson(text)
   }
 

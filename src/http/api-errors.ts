@@ -80,6 +80,10 @@ const byCode = {
     status: 409,
     meaning: 'The state of the schedule does not allow this, or the program declares it; `message` says which.',
   },
+  payload_not_kept: {
+    status: 410,
+    meaning: 'The job was changed often since, and keeps only its first payload and the newest ones.',
+  },
   payload_too_large: {
     status: 413,
     meaning:

@@ -57,7 +57,7 @@ const changes = z
     payload: z
       .literal(true)
       .optional()
-      .describe('Set if it was replaced; `GET /jobs/{id}/payload` reads the one before.'),
+      .describe('Set if it was replaced; `GET /jobs/{id}/payload` reads the one before, while it is kept.'),
     run_at: changeOf(instant),
     priority: changeOf(z.int()),
     max_retries: changeOf(count),

@@ -295,14 +295,17 @@ export interface Store {
   command(command: Command, ids: readonly number[], state?: JobState, cause?: string | null): Promise<readonly number[]>
 
   /**
-   * Changes a job that waits: the row, its payload and the event are one commit, and the old payload stays readable. A job that is leased,
-   * runs or has ended is refused; with `requeue`, one that allows that is requeued first, in the same commit. What is the same already is
+   * Changes a job that waits: the row, its payload and the event are one commit, and the old payload stays readable, until there are too
+   * many newer ones. A job that is leased, runs or has ended is refused; with `requeue`, one that allows that is requeued first, in the same commit. What is the same already is
    * no change, and writes no event. `changes`: JSON text with any of `payload` (JSON text again), `priority`, `maxAttempts`, and `runAt` or
    * `delayMs`; an instant in the past means now.
    */
   amend(id: number, changes: string, cause?: string | null, requeue?: boolean): Promise<AmendResult>
 
-  /** The payload of a job after its transition `at`, as JSON text: that of the newest if there are fewer. Undefined for an unknown job. */
+  /**
+   * The payload of a job after its transition `at`, as JSON text: that of the newest if there are fewer. Undefined for an unknown job, empty
+   * if it is no longer kept.
+   */
   payloadAt(id: number, at: number): Promise<string | undefined>
 
   find(id: number): Promise<JobRow | undefined>

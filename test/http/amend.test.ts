@@ -51,6 +51,17 @@ test('PATCH /jobs/:id changes a job that waits, and the history says what was ch
   expect((await get('/jobs/7/payload')).status).toBe(404)
 })
 
+test('GET /jobs/:id/payload answers 410 for a payload that is no longer kept', async () => {
+  const { post, get, system } = await start()
+  await post('/jobs', aWaitingJob())
+  for (let n = 2; n <= 110; n++) await system.amend(1, { payload: { n } })
+
+  const { status, body } = await get('/jobs/1/payload?at=2')
+
+  expect([status, body]).toMatchObject([410, { code: 'payload_not_kept', title: 'Gone' }])
+  expect((await get('/jobs/1/payload?at=1')).body).toEqual({ id: 1, payload: { n: 1 } })
+})
+
 test.each([
   [{}, '', 'must set one of payload, priority, max_retries, delay_ms, run_at'],
   [[{ priority: 1 }], '', 'must set one of payload, priority, max_retries, delay_ms, run_at'],

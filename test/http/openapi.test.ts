@@ -227,6 +227,8 @@ describe('a tour through the API', () => {
     const body = JSON.stringify({ priority: 5, payload: 2, run_at: '2100-01-01T00:00:00Z', max_retries: 9 })
     await send('PATCH', '/jobs/1', { headers: { 'content-type': 'application/json' }, body }, 200)
     await get('/jobs/1/history', 200)
+    for (let n = 3; n <= 110; n++) await server.system.amend(1, { payload: n })
+    await get('/jobs/1/payload?at=2', 410)
     for (const machine of ['job', 'dispatcher', 'worker']) {
       for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=${machine}`, 200)
     }

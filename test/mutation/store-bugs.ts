@@ -839,6 +839,27 @@ const jobs: readonly Mutation[] = [
     },
   ),
   bug(
+    'a job keeps every payload that it ever had',
+    conformance(
+      'an amend keeps the first payload and the newest hundred before the present one, and says of the others that they are gone',
+    ),
+    {
+      file: sqlite('write/job-changes'),
+      find: 'this.#sql.forget.run({ id });',
+      replace: ';',
+    },
+  ),
+  bug(
+    'the first payload of a job goes like any other',
+    conformance('an amend keeps the newest payloads up to a mebibyte, and the first besides'),
+    { file: 'persistence/versions.js', text: 'WHERE seq > first AND', replace: 'WHERE' },
+  ),
+  bug(
+    'earlier payloads are not bounded in bytes',
+    conformance('an amend keeps the newest payloads up to a mebibyte, and the first besides'),
+    { file: 'persistence/versions.js', text: ' OR length > ${earlierMax.bytes}', replace: '' },
+  ),
+  bug(
     'an amend changes a job that runs',
     conformance('an amend is refused in every other state, and of a job that does not exist'),
     {

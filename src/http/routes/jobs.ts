@@ -190,7 +190,9 @@ export const jobRoutes: readonly ApiRoute[] = [
     id: 'showPayload',
     tag: 'Jobs',
     summary: 'Show the payload of a job as it was',
-    description: 'Each payload that an `amend` replaced is kept as long as the job.',
+    description:
+      'Of the payloads that an `amend` replaced, a job keeps the first and the newest: 100 of them, up to 1 MiB.',
+    errors: ['payload_not_kept'],
     answers: { 200: { description: 'The payload after that transition.', body: earlierPayload } },
     examples: [{ summary: 'as it was enqueued', status: 200, query: 'at=1' }],
     limit: 'read',

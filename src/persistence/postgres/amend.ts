@@ -1,4 +1,5 @@
 import { takes } from '../sql/transitions.ts'
+import { forgetPayloads } from '../versions.ts'
 import { isMovedLater } from './event-order.ts'
 import { isUpdatable } from './readable.ts'
 
@@ -42,7 +43,10 @@ BEGIN
     INSERT INTO job_versions (job_id, seq, priority, max_attempts, payload)
     SELECT _id, _was.seq + 1, nullif(_was.priority, _priority), nullif(_was.max_attempts, _max), _payload
     WHERE _changes ?| ARRAY['payload', 'priority', 'maxRetries'];
-    IF _payload IS NOT NULL THEN UPDATE job_payloads SET payload = _given->>'payload' WHERE job_id = _id; END IF;
+    IF _payload IS NOT NULL THEN
+      UPDATE job_payloads SET payload = _given->>'payload' WHERE job_id = _id;
+      ${forgetPayloads('_id', 'octet_length(payload)')};
+    END IF;
     UPDATE jobs SET priority = _priority, max_attempts = _max, run_at = _run_at WHERE id = _id;
     SELECT taken._n, taken._moved INTO _n, _moved
     FROM ${event('amend', `(coalesce(_cause::jsonb, '{"cause":"person"}') || jsonb_build_object('changes', _changes))::text`)} AS taken;

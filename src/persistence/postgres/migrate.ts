@@ -15,6 +15,7 @@ import { sql as version9 } from './migrations/0009.ts'
 import { sql as version10 } from './migrations/0010.ts'
 import { sql as version11 } from './migrations/0011.ts'
 import { sql as version12 } from './migrations/0012.ts'
+import { sql as version13 } from './migrations/0013.ts'
 import { assertRights, isOfRights, toRightsError } from './rights.ts'
 
 /**
@@ -34,6 +35,7 @@ export const migrations: readonly string[] = [
   version10,
   version11,
   version12,
+  version13,
 ]
 
 /** All that any version makes. */

@@ -14,6 +14,7 @@ import { sql as version13 } from './migrations/0013.ts'
 import { sql as version14 } from './migrations/0014.ts'
 import { sql as version15 } from './migrations/0015.ts'
 import { sql as version16 } from './migrations/0016.ts'
+import { sql as version17 } from './migrations/0017.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -53,4 +54,5 @@ export const migrations: readonly string[] = [
   version14,
   version15,
   version16,
+  version17,
 ]

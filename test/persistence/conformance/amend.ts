@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { JobState } from '../../../src/machines/job.ts'
+import { earlierMax } from '../../../src/persistence/versions.ts'
 import { aJob } from '../../support/store.ts'
 import { amend, bringTo, ids, leaseOf, type Open, queuedLast, settle } from './helpers.ts'
 
@@ -40,6 +41,51 @@ export function testAmend(open: Open): void {
       ])
       expect(await store.payloadAt(999_999, 1)).toBeUndefined()
       expect((await store.verify()).violations).toEqual([])
+    })
+
+    test('keeps the first payload and the newest hundred before the present one, and says of the others that they are gone', async () => {
+      const { store, clock } = await open({ retentionMs: 1_000 })
+      const [id] = ids(await store.enqueue([aJob({ payload: '0' }), aJob({ delayMs: 1e9 })]))
+
+      for (let n = 1; n <= 110; n++) await amend(store, id!, { payload: `${n}` })
+      await amend(store, id!, { priority: 7 })
+
+      const { payloads } = earlierMax
+      const kept = await Promise.all(Array.from({ length: 112 }, (_, index) => store.payloadAt(id!, index + 1)))
+      const texts = Array.from({ length: 111 }, (_, n) => (n === 0 || n >= 110 - payloads ? `${n}` : ''))
+      expect(kept).toEqual([...texts, '110'])
+      expect(await store.history(id!, { after: 1, limit: 1 })).toMatchObject([{ changes: { payload: true } }])
+      expect((await store.verify()).violations).toEqual([])
+      await store.send('cancel', id!)
+      clock.advance(2_000)
+      await store.sweep()
+      expect(await store.payloadAt(id!, 1)).toBeUndefined()
+      expect((await store.verify()).violations).toEqual([])
+    })
+
+    test('keeps the newest payloads up to a mebibyte, and the first besides', async () => {
+      const { store } = await open()
+      const text = (n: number, length: number) => `"${`${n}`.padEnd(length - 2, 'é').slice(0, length / 2)}"`
+      const payloads = [20, 10, 200_000, 10, 250_000, 250_000, 250_000, 250_000, 10].map((length, n) => text(n, length))
+      const [id] = ids(await store.enqueue([aJob({ payload: payloads[0]! })]))
+
+      for (const payload of payloads.slice(1)) await amend(store, id!, { payload })
+
+      const kept = await Promise.all(payloads.map((_, index) => store.payloadAt(id!, index + 1)))
+      const bytes = Buffer.byteLength(kept.slice(1, -1).join(''))
+      expect(kept.map((payload) => payload !== '')).toEqual([true, false, false, true, true, true, true, true, true])
+      expect(bytes).toBeLessThanOrEqual(earlierMax.bytes)
+      expect(bytes + Buffer.byteLength(payloads[2]!)).toBeGreaterThan(earlierMax.bytes)
+      expect((await store.verify()).violations).toEqual([])
+    })
+
+    test('that is one of many keeps the key of its first payload', async () => {
+      const { store } = await open()
+      const job = aJob({ payload: '0', idempotency: { key: 'k', content: 'c' } })
+      const [id] = ids(await store.enqueue([job]))
+      for (let n = 1; n <= 110; n++) await amend(store, id!, { payload: `${n}` })
+
+      expect(ids(await store.enqueue([job]))).toEqual([id])
     })
 
     test('of its time makes a job wait for it, or may let it run now', async () => {

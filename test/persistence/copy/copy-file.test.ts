@@ -226,6 +226,37 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     expect(await moved.payloadAt(1, 1)).toBe('1')
   })
 
+  test('that are changed so often that payloads go keep there what they keep here', async () => {
+    const file = await aServedFile()
+    const { store } = file
+    await store.enqueue(Array.from({ length: 3 }, () => aJob({ payload: '"0"', delayMs: 1e9 })))
+    const amend = async (id: number, from: number, to: number, length = 0) => {
+      for (let n = from; n <= to; n++) {
+        await store.amend(id, JSON.stringify({ payload: JSON.stringify(`${n}`.padEnd(length, '.')) }))
+      }
+    }
+    await amend(1, 1, 110)
+    await amend(2, 1, 5)
+    await amend(3, 1, 3, 260_000)
+    const begun = await copy(file.path, ({ step }) => {
+      if (step === 'waiting') throw new Error('interrupted')
+    })
+    await expect(begun.run()).rejects.toThrow('interrupted')
+    await amend(1, 111, 115)
+    await amend(2, 6, 120)
+    await amend(3, 4, 9, 260_000)
+    await file.stop()
+    const { run, connectionString, schema } = await copy(file.path, undefined, begun.schema)
+
+    await run()
+
+    const here = storedIn(file.path)
+    expect(await storedAt(connectionString, schema)).toEqual(here)
+    const { store: moved } = await openPostgres({ path: schema })
+    expect((await moved.verify()).violations).toEqual([])
+    expect([await moved.payloadAt(2, 1), await moved.payloadAt(2, 6)]).toEqual(['"0"', ''])
+  })
+
   test('are removed there too if retention removes them meanwhile, and their keys are free', async () => {
     const file = await aServedFile({ retentionMs: 1_000 })
     const { store, clock } = file

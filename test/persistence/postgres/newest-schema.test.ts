@@ -24,5 +24,6 @@ test('no version ever changes', () => {
     '9d5fc785ea435dcd',
     'e68fa271eff91518',
     '403fe2f1329d598e',
+    '3c5368cfeb90da8c',
   ])
 })

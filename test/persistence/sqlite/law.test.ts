@@ -92,6 +92,21 @@ test.each([
     `INSERT INTO job_versions (job_id, seq, payload) VALUES (1, 6, '3'); UPDATE job_versions SET payload = '2'`,
   ],
   [
+    'an earlier payload that is to be kept, to none',
+    `INSERT INTO job_versions (job_id, seq, payload) VALUES (1, 6, '3'), (1, 7, '4'); UPDATE job_versions SET payload = '' WHERE seq = 7`,
+  ],
+  [
+    'the first payload, to none',
+    `WITH RECURSIVE n (n) AS (SELECT 6 UNION ALL SELECT n + 1 FROM n WHERE n < 200)
+    INSERT INTO job_versions (job_id, seq, payload) SELECT 1, n, '3' FROM n; UPDATE job_versions SET payload = '' WHERE seq = 6`,
+  ],
+  [
+    'what else an event kept, with a payload that may go',
+    `WITH RECURSIVE n (n) AS (SELECT 6 UNION ALL SELECT n + 1 FROM n WHERE n < 200)
+    INSERT INTO job_versions (job_id, seq, payload) SELECT 1, n, '3' FROM n;
+    UPDATE job_versions SET payload = '', priority = 3 WHERE seq = 7`,
+  ],
+  [
     'an earlier payload, to nowhere',
     `INSERT INTO job_versions (job_id, seq, payload) VALUES (1, 6, '3'); DELETE FROM job_versions`,
   ],

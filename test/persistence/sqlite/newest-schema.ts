@@ -3,6 +3,7 @@ import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
 import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
+import { earlierMax } from '../../../src/persistence/versions.ts'
 import { bare, endsOf, ofSuccess, stateIsOneOf, updateIs } from '../law.ts'
 import { newJobsView } from './new-jobs-view.ts'
 import { schedulesSchema } from './schedules-schema.ts'
@@ -61,9 +62,16 @@ export const newestSchema = `
     CHECK (priority IS NOT NULL OR max_attempts IS NOT NULL OR payload IS NOT NULL)
   );
 
+  CREATE INDEX job_versions_kept ON job_versions (job_id, seq) WHERE payload <> '';
+
   CREATE TRIGGER job_versions_are_final BEFORE UPDATE ON job_versions
+  WHEN NOT (NEW.job_id = OLD.job_id AND NEW.seq = OLD.seq AND NEW.rowid = OLD.rowid
+    AND NEW.priority IS OLD.priority AND NEW.max_attempts IS OLD.max_attempts AND NEW.payload IS '' AND OLD.payload <> ''
+    AND EXISTS (SELECT 1 FROM job_versions WHERE job_id = OLD.job_id AND seq < OLD.seq AND payload <> '')
+    AND (SELECT count(*) > ${earlierMax.payloads} OR sum(length(CAST(payload AS BLOB))) > ${earlierMax.bytes} OR min(payload) = ''
+      FROM job_versions WHERE job_id = OLD.job_id AND seq >= OLD.seq AND payload IS NOT NULL))
   BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: history is not rewritten');
+    SELECT RAISE(ABORT, 'jobmachine: history is not rewritten; only payloads beyond what is kept of a job may go');
   END;
 
   CREATE TRIGGER job_versions_stay BEFORE DELETE ON job_versions

@@ -34,7 +34,9 @@ const payloadColumns: Columns<WholeJob> = {
   payload: ({ payload }) => payload,
 }
 
-const versionColumns: Columns<WholeJob['versions'][number] & { readonly jobId: number }> = {
+type Version = WholeJob['versions'][number] & { readonly jobId: number }
+
+const versionColumns: Columns<Version> = {
   job_id: ({ jobId }) => jobId,
   seq: ({ seq }) => seq,
   priority: ({ priority }) => priority,
@@ -108,6 +110,7 @@ export async function writeJobs(
   await insertRows(client, 'jobs', jobColumns(holder), fresh)
   await insertRows(client, 'job_payloads', payloadColumns, fresh)
   const changed = jobs.filter(({ row }) => known.has(row.id))
+  await keepReplaced(client, changed, known)
   await writeVersions(client, jobs, changed)
   await takeSteps(
     client,
@@ -148,7 +151,23 @@ async function freeKeys(client: pg.ClientBase, fresh: readonly WholeJob[]): Prom
   )
 }
 
-/** A payload is replaced once it is kept. */
+/** The payload that was copied is kept first, also if the file no longer has it: otherwise it may not be replaced. */
+async function keepReplaced(client: pg.ClientBase, changed: readonly WholeJob[], known: ReadonlyMap<number, KnownRow>) {
+  const replaced = changed.flatMap(({ row, versions }) => {
+    const next = versions.find(({ seq, payload }) => payload !== null && seq > known.get(row.id)!.seq)
+    return next?.payload === '' ? [{ ...next, jobId: row.id }] : []
+  })
+  if (replaced.length === 0) return
+  const { source, values } = given(versionColumns, replaced)
+  await client.query(
+    `INSERT INTO job_versions (job_id, seq, priority, max_attempts, payload)
+     SELECT given.job_id, given.seq, given.priority, given.max_attempts, job_payloads.payload
+     FROM ${source} JOIN job_payloads ON job_payloads.job_id = given.job_id`,
+    values,
+  )
+}
+
+/** A payload is replaced once it is kept, and goes when the newer ones are there. */
 async function writeVersions(client: pg.ClientBase, jobs: readonly WholeJob[], changed: readonly WholeJob[]) {
   const versions = jobs.flatMap(({ row, versions }) => versions.map((version) => ({ ...version, jobId: row.id })))
   await insertRows(client, 'job_versions', versionColumns, versions, 'ON CONFLICT (job_id, seq) DO NOTHING')
@@ -158,6 +177,20 @@ async function writeVersions(client: pg.ClientBase, jobs: readonly WholeJob[], c
   await client.query(
     `UPDATE job_payloads SET payload = given.payload FROM ${source}
      WHERE job_payloads.job_id = given.job_id AND job_payloads.payload <> given.payload`,
+    values,
+  )
+  await forgetVersions(
+    client,
+    versions.filter(({ payload }) => payload === ''),
+  )
+}
+
+async function forgetVersions(client: pg.ClientBase, gone: readonly Version[]) {
+  if (gone.length === 0) return
+  const { source, values } = given(versionColumns, gone)
+  await client.query(
+    `UPDATE job_versions SET payload = '' FROM ${source}
+     WHERE job_versions.job_id = given.job_id AND job_versions.seq = given.seq AND job_versions.payload <> ''`,
     values,
   )
 }

@@ -3,7 +3,7 @@ import type Database from 'better-sqlite3'
 import { isValidRow } from '../../sql/conditions.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import { takes } from '../../sql/transitions.ts'
-import { causeWithChanges } from '../../versions.ts'
+import { causeWithChanges, forgetPayloads } from '../../versions.ts'
 import type { Transitions } from './transitions.ts'
 
 /** What a job is to be, and what of that is new: JSON text, as its event keeps it. */
@@ -34,7 +34,7 @@ export class JobChanges {
     const { changed, ...columns } = plan
     if (changed === '{}') return true
     this.#sql.keep.run({ id, changes, ...columns })
-    this.#sql.setPayload.run({ id, changes })
+    if (this.#sql.setPayload.run({ id, changes }).changes > 0) this.#sql.forget.run({ id })
     this.#sql.setColumns.run({ id, ...columns })
     const ranges = intoRanges([{ id }], causeWithChanges(cause, JSON.parse(changed)))
     assert.equal(this.#transitions.apply('amend', ranges, now), 1, 'a job that waits could not be changed')
@@ -66,6 +66,7 @@ function prepare(db: Database.Database) {
       FROM jobs LEFT JOIN job_payloads ON job_id = id
       WHERE id = :id AND (priority <> :priority OR max_attempts <> :maxAttempts OR payload <> ${given})`),
     setPayload: db.prepare(`UPDATE job_payloads SET payload = ${given} WHERE job_id = :id AND payload <> ${given}`),
+    forget: db.prepare(forgetPayloads(':id', 'length(CAST(payload AS BLOB))')),
     // The event follows, which moves it by what these columns say.
     setColumns: db.prepare(
       'UPDATE jobs SET priority = :priority, max_attempts = :maxAttempts, run_at = :runAt WHERE id = :id',
