@@ -98,7 +98,7 @@ test('a job that runs is refused, and says that it runs', async () => {
 
   await expect(system.amend(id, { priority: 1 })).rejects.toMatchObject({
     code: 'illegal_transition',
-    message: `job ${id} is running, which does not allow amend, because its handler has what it was called with; it allows cancel, release, expire, succeed, fail, reject, snooze`,
+    message: `job ${id} is running, which does not allow amend, because its handler has what it was called with; it allows succeed, fail, reject, snooze, release, expire, cancel`,
   })
 })
 
