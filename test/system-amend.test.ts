@@ -147,3 +147,15 @@ test('a request with the key of a job that was changed since is answered with th
     code: 'idempotency_conflict',
   })
 })
+
+test('a field beside the changes of a requeue is refused, and the job stays as it is', async () => {
+  const { system, id } = await aWaitingJob()
+  await system.cancel(id)
+  const options: object = { payload: { width: 2 } }
+
+  const refused = system.requeue(id, options)
+
+  await expect(refused).rejects.toMatchObject({ issues: [{ path: 'payload' }] })
+  await expect(refused).rejects.toThrow('is not an option of requeue, which takes by and changes')
+  expect(await system.find(id)).toMatchObject({ state: 'cancelled', payload: { width: 1 } })
+})

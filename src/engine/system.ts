@@ -462,8 +462,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   async command(
     event: BulkCommand,
     id: number,
-    { by = byLibrary, changes }: NonNullable<Parameters<JobSystem['requeue']>[1]> = {},
+    options: NonNullable<Parameters<JobSystem['requeue']>[1]> = {},
   ): Promise<Job> {
+    const { by = byLibrary, changes } = options
+    assertOptions(event, options)
     if (changes !== undefined && event === 'requeue')
       return this.#change(id, changes, { by, naming: 'camelCase', requeue: true })
     assertId(id)
@@ -519,6 +521,14 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#endWaits(`the system has failed: ${this.#failure}`)
     this.#parts.onFatal(error)
   }
+}
+
+/** A payload beside `changes` would be forgotten, and the job would run with its old one. */
+function assertOptions(event: BulkCommand, options: object): void {
+  const known = event === 'requeue' ? ['by', 'changes'] : ['by']
+  const path = Object.keys(options).find((name) => !known.includes(name))
+  if (path === undefined) return
+  throw new InvalidInputError([{ path, message: `is not an option of ${event}, which takes ${known.join(' and ')}` }])
 }
 
 /** Why the store refused an event, for the caller. */
