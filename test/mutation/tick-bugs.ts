@@ -42,6 +42,11 @@ export const tickBugs: readonly Mutation[] = [
       replace: 'const lastTick = kept.lastTick;',
     },
   ),
+  bug(
+    'a job that stands for missed ticks names its own as the first of them',
+    schedule('tells the handler of its job, in each attempt, for which tick it was made and what it stands for'),
+    { file: 'engine/schedules/job-factory.js', text: 'firstMissed: first', replace: 'firstMissed: tick' },
+  ),
   bug('ticks that are due before a pause are lost', schedule('deals with the ticks that are due before it is paused'), {
     file: commands,
     text: "event === 'pause' || event === 'end' ||",

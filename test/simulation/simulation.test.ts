@@ -29,8 +29,12 @@ describe('the whole engine under a seed', () => {
     expect(calls).toBeGreaterThan(30 * seeds)
     // A few seeds do not take every edge; the walks of the model do.
     if (!isWhole) return
-    // All edges except those from a job that is leased but not started, which the dispatcher never leaves. The model walks those.
-    const untaken = edges.filter(({ from, event, to }) => !taken.has(`${from} ${event} ${to}`))
+    // Nothing here amends jobs or lets one wait for another; those edges, and those from a job that is leased but not started, which the
+    // dispatcher never leaves, are walked by the model.
+    const untaken = edges.filter(
+      ({ from, event, to }) =>
+        event !== 'amend' && from !== 'blocked' && to !== 'blocked' && !taken.has(`${from} ${event} ${to}`),
+    )
     const leftLeased = edges.filter(({ from, event }) => from === 'leased' && event !== 'start')
     expect(untaken).toEqual(leftLeased)
   })

@@ -17,6 +17,7 @@ import type { MonotonicClock } from '../../src/runtime/clock.ts'
 import type { Ordeal } from '../torture/ordeal.ts'
 import { Random } from '../torture/random.ts'
 import { type InProcessStore, openInProcess } from './in-process-store.ts'
+import { Pulse } from './pulse.ts'
 import { type Fault, makeUnreliable, type WriteStep } from './unreliable-file.ts'
 import { VirtualTime } from './virtual-time.ts'
 import { Witness } from './witness.ts'
@@ -29,6 +30,8 @@ const chaosMs = 12_000
 const calmMs = 120_000
 /** How much longer than its grace a stop may take: aborted handlers, the last commit, closing. */
 const stopSlackMs = 5_000
+/** How late a tick may be when everything has finished. */
+const behindMs = 3_000
 
 /** What fails, or simply happens, and how often. */
 const chaosWeights = {
@@ -104,6 +107,7 @@ class Simulation {
   readonly #path: string
   readonly #random: Random
   readonly #time: VirtualTime
+  readonly #pulse: Pulse
   readonly #witness: Witness
   readonly #trace: string[] = []
   readonly #clock: MonotonicClock = {
@@ -128,7 +132,8 @@ class Simulation {
     this.#path = path
     this.#random = new Random(seed)
     this.#time = new VirtualTime(this.#random)
-    this.#witness = new Witness(path)
+    this.#pulse = new Pulse(seed, startAt)
+    this.#witness = new Witness(path, this.#pulse)
   }
 
   async run(): Promise<Outcome> {
@@ -279,7 +284,7 @@ class Simulation {
       random: this.#random.next,
       newId: () => 'none is made',
       log: this.#log(),
-      schedules: undefined,
+      schedules: [this.#pulse.schedule],
       onFatal: (error) => this.#exit(life, error),
       onStopped: () => {},
       file: this.#path,
@@ -452,7 +457,8 @@ class Simulation {
     this.#armed = null
     this.#lockedUntil = 0
     this.#fullUntil = 0
-    this.#clockOffset = this.#furthestOffset
+    // Each simulation misses ticks at least once.
+    this.#clockOffset = this.#furthestOffset + 3_600_000
     if (!this.#life) this.#boot()
   }
 
@@ -465,7 +471,9 @@ class Simulation {
     if (this.#time.now < this.#lookAt) return this.#lastSeen
     if (!existsSync(this.#path)) return 'no file'
     this.#lookAt = this.#time.now + 200
-    const open = `SELECT state || ' ' || group_concat(id) FROM jobs WHERE finished_at IS NULL GROUP BY state`
+    const open = `SELECT state || ' ' || group_concat(id) FROM jobs WHERE finished_at IS NULL GROUP BY state
+      UNION ALL SELECT 'the schedule behind since ' || next_tick FROM schedules
+        WHERE next_tick < ${this.#clock.now() - behindMs} OR state <> 'active'`
     this.#lastSeen = this.#lookInFile(open).join(', ')
     return this.#lastSeen
   }

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import { chainFrom } from '../../src/persistence/sqlite/read/histories.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
+import type { Pulse } from './pulse.ts'
 
 /** What the caller of an enqueue was told. */
 export type Told = 'asked' | 'acknowledged' | 'refused'
@@ -19,6 +20,7 @@ export interface Call {
 export class Witness {
   readonly violations: string[] = []
   readonly #path: string
+  readonly #pulse: Pulse
   readonly #told = new Map<number, Told>()
   readonly #idOf = new Map<number, number>()
   readonly #starts = new Map<number, number>()
@@ -29,8 +31,9 @@ export class Witness {
   #startsInHistory: Database.Statement | undefined
   calls = 0
 
-  constructor(path: string) {
+  constructor(path: string, pulse: Pulse) {
     this.#path = path
+    this.#pulse = pulse
   }
 
   newMark(): number {
@@ -112,7 +115,10 @@ export class Witness {
       this.#tell(`${invariant}, job ${jobId}: ${message}`)
     }
     const db = openKept(this.#path, { readonly: true })
-    const stored = db.prepare(`SELECT job_id, payload ->> 'mark' FROM job_payloads`).raw().all() as [number, number][]
+    const stored = db.prepare(`SELECT job_id, payload ->> 'mark' FROM job_payloads`).raw().all() as [
+      number,
+      number | null,
+    ][]
     const removed = db
       .prepare(`SELECT coalesce(sum(n), 0) FROM edge_counts WHERE to_state = ''`)
       .pluck()
@@ -123,8 +129,11 @@ export class Witness {
         number,
       ][],
     )
+    const { faults, gone } = this.#pulse.check(db)
     db.close()
-    this.#checkMarks(stored, removed)
+    for (const fault of faults) this.#tell(fault)
+    const asked = stored.filter((each): each is [number, number] => each[1] !== null)
+    this.#checkMarks(asked, removed - gone)
     const ids = new Set(stored.map(([id]) => id))
     for (const [id, times] of this.#starts) {
       if (ids.has(id) && times > (starts.get(id) ?? 0))
