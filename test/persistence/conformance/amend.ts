@@ -45,7 +45,7 @@ export function testAmend(open: Open): void {
 
     test('keeps the first payload and the newest hundred before the present one, and says of the others that they are gone', async () => {
       const { store, clock } = await open({ retentionMs: 1_000 })
-      const [id] = ids(await store.enqueue([aJob({ payload: '0' }), aJob({ delayMs: 1e9 })]))
+      const [id, last] = ids(await store.enqueue([aJob({ payload: '0' }), aJob({ delayMs: 1e9 })]))
 
       for (let n = 1; n <= 110; n++) await amend(store, id!, { payload: `${n}` })
       await amend(store, id!, { priority: 7 })
@@ -57,6 +57,7 @@ export function testAmend(open: Open): void {
       expect(await store.history(id!, { after: 1, limit: 1 })).toMatchObject([{ changes: { payload: true } }])
       expect((await store.verify()).violations).toEqual([])
       await store.send('cancel', id!)
+      await amend(store, last!, { priority: 1 })
       clock.advance(2_000)
       await store.sweep()
       expect(await store.payloadAt(id!, 1)).toBeUndefined()

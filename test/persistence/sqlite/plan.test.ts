@@ -83,12 +83,14 @@ test('no statement of the store scans all jobs or all events', () => {
   expect(scans).toEqual([])
 })
 
-test('no waiting job is sorted: only suspects, leased and requeued jobs, a page of a history and the steps of a path are', () => {
+test('no waiting job is sorted: only suspects, leased and requeued jobs, earlier payloads, a page of a history and the steps of a path are', () => {
   const sorting = plans().filter(({ steps }) => steps.some((step) => step.includes('TEMP B-TREE')))
 
   expect(sorting.map(({ sql }) => sql)).toEqual([
     // Those of one requeue that had a unique key.
     expect.stringMatching(/FROM json_each\(:list\) AS item CROSS JOIN unique_jobs AS own/),
+    // The earlier payloads of one job: a hundred, and no more than a mebibyte.
+    expect.stringMatching(/^UPDATE job_versions SET payload = '' WHERE job_id = :id/),
     // Suspects: no more than have run together.
     expect.stringMatching(/parked = 2 ORDER BY crashes DESC/),
     expect.stringMatching(/INDEXED BY jobs_held[\s\S]*AND id > :after ORDER BY id/),
