@@ -97,3 +97,23 @@ describe.skipIf(postgresMissing)('the plans of a step', () => {
     },
   )
 })
+
+describe.skipIf(postgresMissing)('the plans of a new job with a unique key', () => {
+  test.each(['never', 'no key is held', 'all are held'])('read few of them, if ANALYZE ran when %s', async (moment) => {
+    const node = await openPostgres({ maxQueueDepth: 100_000 })
+    const aUnique = (key: string) => aJob({ unique: { key, until: 'ended', onConflict: 'return' } })
+    if (moment === 'no key is held') await analyze(node)
+    for (let page = 0; page < 5; page++)
+      await node.store.enqueue(Array.from({ length: 1_000 }, (_, n) => aUnique(`${page} ${n}`)))
+    if (moment === 'all are held') await analyze(node)
+    const client = await connected(node)
+    await client.query('BEGIN')
+
+    await node.store.enqueueIn(client, [aUnique('another')])
+
+    const { rows } = await client.query(`
+      SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) AS read FROM pg_index WHERE indrelid = 'unique_jobs'::regclass`)
+    await client.query('ROLLBACK')
+    expect(Number(rows[0].read)).toBeLessThan(20)
+  })
+})
