@@ -11,9 +11,10 @@ import type { Backoff } from './backoff.ts'
  * 256 KiB, the newest, unless `keepLog` or `keepLogs` is false. Never log a payload or a secret.
  */
 interface JobLog {
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
+  /** With fields and a message, or with a message alone. */
+  info(fields: object | string, message?: string): void
+  warn(fields: object | string, message?: string): void
+  error(fields: object | string, message?: string): void
 }
 
 /** The schedule that made a job, and what the job stands for; instants in epoch ms. */

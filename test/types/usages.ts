@@ -46,6 +46,7 @@ const resize = defineHandler({
     const wrong: string = width
     signal.throwIfAborted()
     log.info({ sum }, text)
+    log.info(text)
     if (wrong) throw new PermanentError('never', { cause: new RetryAfterError(5, 'later') })
     throw new SnoozeError(5)
   },
