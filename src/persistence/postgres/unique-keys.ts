@@ -44,7 +44,9 @@ export function keyUsersSql(uniques: string, now: string, more = ''): string {
   return `SELECT unique_jobs.type || ' ' || unique_key AS name, jobs.id, jobs.state, jobs.created_at AS "createdAt", place = 2 AS "isNext", ${wasStarted} AS "hasBegun",
       (${isKeyExpired('unique_jobs', now)}) IS TRUE AS "isLapsed"${more}
     FROM json_array_elements(${uniques}) AS asked (pair)
-    JOIN unique_jobs ON unique_jobs.type = pair ->> 0 AND unique_key = pair ->> 1 AND place IS NOT NULL JOIN jobs ON jobs.id = job_id`
+    CROSS JOIN LATERAL (
+      SELECT * FROM unique_jobs WHERE type = pair ->> 0 AND unique_key = pair ->> 1 AND place IS NOT NULL OFFSET 0) AS unique_jobs
+    JOIN jobs ON jobs.id = job_id`
 }
 
 /**
