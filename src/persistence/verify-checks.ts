@@ -23,10 +23,11 @@ const replayedFields = [
   'startedAt',
   'finishedAt',
   'maxAttempts',
-  'priority',
-  'runAt',
   'payloads',
 ] as const satisfies (keyof ReplayState)[]
+
+/** Only the history of a job that was changed tells them; null otherwise. */
+const changedFields = ['priority', 'runAt'] as const satisfies (keyof ReplayState)[]
 
 /** How often each edge stands in the histories. */
 export type Taken = readonly {
@@ -60,9 +61,8 @@ export class Checks {
   /** The row is what its history leads to. */
   checkRow(row: CheckedRow, end: ReplayState): void {
     this.jobs++
-    for (const field of replayedFields) {
-      // Not every history tells them.
-      if (row[field] === end[field] || end[field] === null) continue
+    for (const field of [...replayedFields, ...changedFields.filter((name) => end[name] !== null)]) {
+      if (row[field] === end[field]) continue
       this.tell(
         'I4',
         row.id,
