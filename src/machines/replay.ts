@@ -98,7 +98,7 @@ function after(
   counts: Pick<ReplayState, 'attempt' | 'crashes'>,
 ): Omit<ReplayState, keyof ReturnType<typeof termsAfter>> {
   const isHeld = hasTag(to, 'held')
-  const begunAnew = from !== null && hasTag(from, 'ended')
+  const begunAnew = from !== null && hasTag(from, 'ended') && !hasTag(to, 'ended')
   return {
     state: to,
     seq,
