@@ -77,6 +77,7 @@ export class Retention {
   /** Returns false at its end, which is at the oldest job. */
   #countDown(goOn: () => boolean): boolean {
     if (this.#countedDownTo === null) {
+      if (this.#rules.countedStates.length === 0) return false
       if (!this.#rules.mayExceed(countStates(this.#counts()))) return false
       this.#countedDownTo = Number.MAX_SAFE_INTEGER
       this.#quotas = new Quotas(this.#rules)

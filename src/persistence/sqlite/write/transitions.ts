@@ -260,9 +260,13 @@ function isTagged(tag: JobTag, end: string): boolean {
 function groupAlike(ranges: readonly JobRange[]): JobRange[][] {
   const groups: JobRange[][] = []
   for (const range of ranges) {
-    const [, , ...rest] = groups.at(-1)?.[0] ?? []
-    if (rest.length > 0 && rest.every((value, index) => value === range[index + 2])) groups.at(-1)!.push(range)
+    const group = groups.at(-1)
+    if (group && isAlike(group[0]!, range)) group.push(range)
     else groups.push([range])
   }
   return groups
+}
+
+function isAlike(one: JobRange, other: JobRange): boolean {
+  return one[2] === other[2] && one[3] === other[3] && one[4] === other[4] && one[5] === other[5]
 }
