@@ -78,6 +78,7 @@ export const pageSizes = {
   history: { max: 1_000, byDefault: 1_000 },
   transitions: { max: 1_000, byDefault: 1_000 },
   log: { max: 1_000, byDefault: 1_000 },
+  preview: { max: 100, byDefault: 5 },
 }
 /** Defaults: the bytes of one HTTP request's body, and write requests that are served at the same time. */
 export const requestDefaults = { maxRequestBytes: 8_388_608, maxInFlightRequests: 1_000 }

@@ -1,3 +1,4 @@
+import { JobSystemError } from '../errors.ts'
 import { isUnreadable } from '../job/row.ts'
 import { traceIdOf } from '../job/trace-context.ts'
 import type { LeaseEvent, Recovered, StoreEvent } from '../persistence/store.ts'
@@ -93,4 +94,10 @@ export class EngineLog {
     for (const { id, event } of events)
       this.#log.warn({ job_id: id, event }, 'a result was not recorded because its lease was lost')
   }
+}
+
+/** What failed and is tried again: our own errors are expected, and any other is a fault. */
+export function logFailure(log: SystemLog, error: unknown, message: string): void {
+  if (error instanceof JobSystemError) log.warn({ reason: error.message }, message)
+  else log.error({ err: error }, message)
 }

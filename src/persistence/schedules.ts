@@ -105,8 +105,8 @@ export interface DuePage {
   readonly nextTick: number | null
 }
 
-/** The events of a schedule that are kept: the newest. */
-export const scheduleHistoryMax = 1_000
+/** The events of a schedule that are kept, the newest, and how many of the others are removed together. */
+export const scheduleHistory = { kept: 1_000, removedAtOnce: 100 }
 
 /** The part of the store that keeps schedules. */
 export interface ScheduleStore {

@@ -34,7 +34,6 @@ import { changedFields, specOf, toHistoryEvent, toScheduleInfo } from './views.t
 /** How often a change is decided anew because others change the same schedule meanwhile. */
 const triesMax = 20
 const retryAfterMs = 1_000
-const previewCount = { byDefault: 5, max: 100 }
 
 interface Parts {
   readonly store: ScheduleStore
@@ -147,8 +146,11 @@ export class ScheduleCommands implements Schedules {
     return { jobId: jobId! }
   }
 
-  async preview(name: string, { count = previewCount.byDefault }: { count?: number } = {}): Promise<SchedulePreview> {
-    assertCount('n', count, previewCount.max)
+  async preview(
+    name: string,
+    { count = pageSizes.preview.byDefault }: { count?: number } = {},
+  ): Promise<SchedulePreview> {
+    assertCount('n', count, pageSizes.preview.max)
     const { now, schedule } = await this.#kept(name)
     if (!schedule) throw new ScheduleNotFoundError(name)
     const { timing } = this.#read(schedule).schedule
@@ -158,9 +160,9 @@ export class ScheduleCommands implements Schedules {
 
   async previewNew(
     body: unknown,
-    { count = previewCount.byDefault }: { count?: number } = {},
+    { count = pageSizes.preview.byDefault }: { count?: number } = {},
   ): Promise<SchedulePreview> {
-    assertCount('n', count, previewCount.max)
+    assertCount('n', count, pageSizes.preview.max)
     const given = this.parse(body, 'snake_case')
     const { now, schedule } = await this.#parts.store.find(given.name)
     const isLive = schedule !== null && hasScheduleTag(schedule.state, 'live')

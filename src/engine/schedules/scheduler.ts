@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
-import { JobSystemError } from '../../errors.ts'
 import type { DuePage, DueSchedule, ScheduleMove, ScheduleMoveResult, ScheduleStore } from '../../persistence/store.ts'
 import { timers } from '../../runtime/timers.ts'
+import { logFailure } from '../engine-log.ts'
 import type { SystemLog } from '../job-system.ts'
 import type { JobFactory } from './job-factory.ts'
 import { type SchedulePlans, type Step, steps } from './plans.ts'
@@ -79,7 +79,7 @@ export class Scheduler {
       try {
         sleepMs = await this.#moveDue()
       } catch (error) {
-        this.#tellFailure(error)
+        logFailure(this.#parts.log, error, 'schedules could not be planned; they are tried again, and no tick is lost')
         sleepMs = refusedWaitMs
       }
     }
@@ -120,7 +120,10 @@ export class Scheduler {
   #plan(ready: readonly DueSchedule[], now: number): ScheduleMove[] {
     const endsAt = performance.now() + planMs
     const moves: ScheduleMove[] = []
-    for (const row of ready) if (moves.push(this.#toMove(row, now)) && performance.now() >= endsAt) break
+    for (const row of ready) {
+      moves.push(this.#toMove(row, now))
+      if (performance.now() >= endsAt) break
+    }
     return moves
   }
 
@@ -158,12 +161,6 @@ export class Scheduler {
         { schedule: name, problem: plan.problem },
         'a schedule is broken and has no ticks until it is edited or resumed',
       )
-  }
-
-  #tellFailure(error: unknown): void {
-    const message = 'schedules could not be planned; they are tried again, and no tick is lost'
-    if (error instanceof JobSystemError) this.#parts.log.warn({ reason: error.message }, message)
-    else this.#parts.log.error({ err: error }, message)
   }
 }
 

@@ -1,9 +1,10 @@
 import type { Settings } from '../../config.ts'
-import { ConfigError, InvalidInputError, JobSystemError } from '../../errors.ts'
+import { ConfigError, InvalidInputError } from '../../errors.ts'
 import type { Registry } from '../../handlers/registry.ts'
 import type { SchedulePage, ScheduleRow, ScheduleStore } from '../../persistence/store.ts'
 import { timers } from '../../runtime/timers.ts'
 import type { Schedule } from '../../schedule/fields.ts'
+import { logFailure } from '../engine-log.ts'
 import type { SystemLog } from '../job-system.ts'
 import { ScheduleCommands } from './commands.ts'
 import { JobFactory } from './job-factory.ts'
@@ -85,9 +86,7 @@ export class Scheduling {
       await this.#replanForZones()
     } catch (error) {
       if (this.#isStopped) return
-      const message = 'the schedules of the program could not be stored yet; this is tried again'
-      if (error instanceof JobSystemError) this.#parts.log.warn({ reason: error.message }, message)
-      else this.#parts.log.error({ err: error }, message)
+      logFailure(this.#parts.log, error, 'the schedules of the program could not be stored yet; this is tried again')
       this.#retry = timers.setTimeout(() => this.#reconcile(), retryMs)
     }
   }

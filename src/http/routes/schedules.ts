@@ -211,7 +211,7 @@ export const scheduleRoutes: readonly ApiRoute[] = [
     id: 'previewSchedule',
     tag,
     summary: 'Show the next ticks of a schedule',
-    query: z.strictObject({ n: whole(1, 100, 5).describe('How many.') }),
+    query: z.strictObject({ n: whole(1, pageSizes.preview.max, pageSizes.preview.byDefault).describe('How many.') }),
     answers: { 200: { description: 'Of a paused one: as if it were resumed now.', body: preview } },
     examples: [{ summary: 'three', status: 200, query: 'n=3' }],
     limit: 'read',

@@ -10,7 +10,7 @@ import {
   type ScheduleMoveResult,
   type SchedulePage,
   type ScheduleStore,
-  scheduleHistoryMax,
+  scheduleHistory,
 } from '../schedules.ts'
 import {
   duePlace,
@@ -51,9 +51,6 @@ interface Taken extends Omit<ScheduleMove, 'job' | 'id'> {
   readonly to: ScheduleNode
   readonly jobId: number | null
 }
-
-/** Events of a schedule that are removed together, once there are so many more than are kept. */
-const removeAtOnce = 100
 
 /** The schedules of a database that many nodes share. Two that move the same one wait for each other, and the second finds that it is stale. */
 export class PostgresSchedules implements ScheduleStore {
@@ -148,11 +145,11 @@ export class PostgresSchedules implements ScheduleStore {
     await query(insertEventsSql, { rows, given })
     if (taken.some(({ seq, event }) => seq === 0 && event !== null)) await query(insertSql, { rows, given })
     await query(updateSql, { rows, given })
-    const full = taken.filter(({ seq }) => (seq + 1) % removeAtOnce === 0)
+    const full = taken.filter(({ seq }) => (seq + 1) % scheduleHistory.removedAtOnce === 0)
     if (full.length > 0)
       await query(removeOlderSql, {
         ids: full.map(({ id }) => id),
-        below: full.map(({ seq }) => seq + 2 - scheduleHistoryMax),
+        below: full.map(({ seq }) => seq + 2 - scheduleHistory.kept),
       })
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { ScheduleEventType, ScheduleState } from '../../../src/machines/schedule.ts'
 import { scheduleAfter, scheduleEdges, scheduleEvents, scheduleStates } from '../../../src/machines/schedule-edges.ts'
-import { scheduleHistoryMax } from '../../../src/persistence/schedules.ts'
+import { scheduleHistory } from '../../../src/persistence/schedules.ts'
 import { aMove, aScheduleIn, scheduleIn } from '../../support/schedules.ts'
 import { aJob, startAt } from '../../support/store.ts'
 import type { Open } from './helpers.ts'
@@ -184,7 +184,7 @@ export function testSchedules(open: Open): void {
     test('keeps the newest of its events, and not many more', async () => {
       const { store } = await open()
       await aScheduleIn(store, 'a')
-      for (let n = 0; n < scheduleHistoryMax + 210; n++) {
+      for (let n = 0; n < scheduleHistory.kept + 210; n++) {
         const kept = await scheduleIn(store, 'a')
         const tick = kept.lastTick + minute
         await store.schedules.move([aMove(kept, 'skip', { tick, plan: { lastTick: tick, nextTick: tick + minute } })])
@@ -193,8 +193,8 @@ export function testSchedules(open: Open): void {
       const { id, seq } = await scheduleIn(store, 'a')
       const kept = await store.schedules.history(id, { before: seq + 1, limit: 5_000 })
 
-      expect(kept.length).toBeGreaterThanOrEqual(scheduleHistoryMax)
-      expect(kept.length).toBeLessThan(scheduleHistoryMax + 100)
+      expect(kept.length).toBeGreaterThanOrEqual(scheduleHistory.kept)
+      expect(kept.length).toBeLessThan(scheduleHistory.kept + 100)
       expect((await store.verify()).violations).toEqual([])
     })
 

@@ -19,7 +19,7 @@ import { LogSection, newestLines } from './job-log.tsx'
 import { PathSection } from './job-path.tsx'
 import { Json } from './json.tsx'
 import { page } from './page.tsx'
-import { ProducerNote, ReasonField, StateLabel, Time, upperFirst } from './parts.tsx'
+import { Facts, ProducerNote, ReasonField, StateLabel, Time, upperFirst } from './parts.tsx'
 import { ProgressSection } from './progress.tsx'
 import { Text } from './text.tsx'
 
@@ -68,7 +68,7 @@ export async function jobPage(
         />
         <LogSection id={id} log={log} />
         <div class="columns">
-          <Facts job={job} origin={origin} now={now} />
+          <JobFacts job={job} origin={origin} now={now} />
           <div>
             <Json title="Payload" value={job.payload} link={`/jobs/${id}`} />
             {result}
@@ -131,14 +131,14 @@ function Head({ job: { id, state, type, queue }, next, allowed }: HeadProps) {
   )
 }
 
-interface FactsProps {
+interface JobFactsProps {
   readonly job: Job
   /** Its first event. */
   readonly origin: HistoryEvent | undefined
   readonly now: number
 }
 
-function Facts({ job, origin, now }: FactsProps) {
+function JobFacts({ job, origin, now }: JobFactsProps) {
   const when = (at: number | null) => (at === null ? '–' : <Time at={at} now={now} />)
   const rows: [string, unknown][] = [
     ['Attempts', `${job.attempt} of ${job.maxRetries + 1}`],
@@ -159,14 +159,7 @@ function Facts({ job, origin, now }: FactsProps) {
   return (
     <section class="card">
       <h2>Facts</h2>
-      <dl class="facts">
-        {rows.map(([name, value]) => (
-          <>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </>
-        ))}
-      </dl>
+      <Facts rows={rows} />
     </section>
   )
 }

@@ -34,6 +34,20 @@ export function Time({ at, now }: { readonly at: number; readonly now: number })
   )
 }
 
+/** Names beside their values. */
+export function Facts({ rows }: { readonly rows: readonly (readonly [name: string, value: unknown])[] }) {
+  return (
+    <dl class="facts">
+      {rows.map(([name, value]) => (
+        <>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </>
+      ))}
+    </dl>
+  )
+}
+
 /** A text of a user, unchanged. */
 export function Pre({ text }: { readonly text: string }) {
   return (

@@ -14,7 +14,7 @@ import type { Allowed } from './allowed.ts'
 import { ChartFrame } from './chart.tsx'
 import { Json } from './json.tsx'
 import { page } from './page.tsx'
-import { StateLabel, Time } from './parts.tsx'
+import { Facts, StateLabel, Time } from './parts.tsx'
 import { ScheduleActions } from './schedule-actions.tsx'
 import { changeOfState, delayOf, JobLink, type JobStates, ScheduleHistory } from './schedule-history.tsx'
 import { Ticks } from './schedule-ticks.tsx'
@@ -23,7 +23,6 @@ import { Reason, statesOf } from './schedules.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 2_000
-const ticksMax = 5
 const eventsMax = 50
 /** Newest events in which the newest jobs and the reason for the state are looked for. */
 const newestMax = 200
@@ -67,7 +66,7 @@ export async function schedulePage(
         <Head schedule={schedule} change={changeOfState(schedule, newest)} allowed={allowed} now={now} />
         <div class="columns">
           <NextTicks schedule={schedule} preview={preview} now={now} />
-          <Facts schedule={schedule} now={now} />
+          <Rules schedule={schedule} now={now} />
         </div>
         <div class="columns">
           <NewestJobs made={made} jobs={jobs} zone={schedule.zone} now={now} />
@@ -88,7 +87,7 @@ export async function schedulePage(
 async function previewOf(system: JobSystem, { name, state, problem }: ScheduleInfo): Promise<SchedulePreview | null> {
   if (scheduleEventsFrom(state).length === 0) return null
   try {
-    return await system.schedules.preview(name, { count: ticksMax })
+    return await system.schedules.preview(name)
   } catch (error) {
     if (problem === null) throw error
     return null
@@ -132,7 +131,7 @@ function NextTicks({ schedule, preview, now }: PartProps & { readonly preview: S
   )
 }
 
-function Facts({ schedule, now }: PartProps) {
+function Rules({ schedule, now }: PartProps) {
   const { zone, startsAt, endsAt, createdAt, updatedAt } = schedule
   const rows: [string, unknown][] = [
     ['Ticks', <Text of={timingText(schedule)} />],
@@ -146,14 +145,7 @@ function Facts({ schedule, now }: PartProps) {
   return (
     <section class="card">
       <h2>Rules</h2>
-      <dl class="facts">
-        {rows.map(([name, value]) => (
-          <>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </>
-        ))}
-      </dl>
+      <Facts rows={rows} />
     </section>
   )
 }
@@ -207,19 +199,13 @@ function NewestJobs({ made, jobs, zone, now }: NewestJobsProps) {
 /** The job of each tick, as it was given. */
 function JobOfTick({ schedule: { job } }: { readonly schedule: ScheduleInfo }) {
   const { payload: _, ...fields } = scheduledJobView(job)
+  const rows = Object.entries(fields).map(
+    ([field, value]) => [field, <Text of={typeof value === 'string' ? value : JSON.stringify(value)} />] as const,
+  )
   return (
     <section class="card" aria-labelledby="job-of-tick">
       <h2 id="job-of-tick">The job of each tick</h2>
-      <dl class="facts">
-        {Object.entries(fields).map(([field, value]) => (
-          <>
-            <dt>{field}</dt>
-            <dd>
-              <Text of={typeof value === 'string' ? value : JSON.stringify(value)} />
-            </dd>
-          </>
-        ))}
-      </dl>
+      <Facts rows={rows} />
     </section>
   )
 }

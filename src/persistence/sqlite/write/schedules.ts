@@ -2,14 +2,11 @@ import type Database from 'better-sqlite3'
 import type { ScheduleNode } from '../../../machines/schedule.ts'
 import { scheduleAfter } from '../../../machines/schedule-edges.ts'
 import { isMoveAllowed, toMoveResult } from '../../schedule-moves.ts'
-import { type ScheduleMoveResult, scheduleHistoryMax } from '../../schedules.ts'
+import { type ScheduleMoveResult, scheduleHistory } from '../../schedules.ts'
 import { scheduleHasTag } from '../../sql/schedules.ts'
 import type { EnqueueResult } from '../../store.ts'
 import { fromBatches, intoBatches } from '../batches.ts'
 import type { Answers, NewCalls, PackedMoves } from '../thread/protocol.ts'
-
-/** Events of a schedule that are removed together, once there are so many more than are kept. */
-const removeAtOnce = 100
 
 type PackedMove = PackedMoves['moves'][number]
 type Enqueue = (calls: NewCalls, now: number) => Answers['enqueue']
@@ -48,7 +45,7 @@ export class Schedules {
   remove(endedBy: number): boolean {
     const id = this.#sql.ended.get(endedBy) as number | undefined
     if (id === undefined) return false
-    if (this.#sql.removeOlder.run({ id, seq: Number.MAX_SAFE_INTEGER }).changes < removeAtOnce) {
+    if (this.#sql.removeOlder.run({ id, seq: Number.MAX_SAFE_INTEGER }).changes < scheduleHistory.removedAtOnce) {
       this.#sql.remove.run(id)
       this.#sql.removeRest.run(id)
     }
@@ -97,7 +94,8 @@ export class Schedules {
       this.#sql.insertEvent.run({ id, seq, event, from: kept ? from : null, to, now, tick, jobId, details })
     if (!kept) this.#sql.insert.run({ ...plan, id, name, state: to, now })
     else this.#sql.update.run({ ...plan, id, seq, state: to, now: event === null ? null : now })
-    if (seq % removeAtOnce === 0) this.#sql.removeOlder.run({ id, seq: seq - scheduleHistoryMax + 1 })
+    if (seq % scheduleHistory.removedAtOnce === 0)
+      this.#sql.removeOlder.run({ id, seq: seq - scheduleHistory.kept + 1 })
     return id
   }
 }
@@ -122,7 +120,7 @@ function prepare(db: Database.Database) {
     removeOlder: db.prepare(`
       DELETE FROM schedule_events WHERE schedule_id = :id AND seq IN (
         SELECT seq FROM schedule_events WHERE schedule_id = :id AND seq < :seq
-          AND seq < (SELECT seq FROM schedules WHERE id = :id) ORDER BY seq LIMIT ${removeAtOnce})`),
+          AND seq < (SELECT seq FROM schedules WHERE id = :id) ORDER BY seq LIMIT ${scheduleHistory.removedAtOnce})`),
     ended: db
       .prepare(`SELECT id FROM schedules WHERE NOT ${scheduleHasTag('live')} AND updated_at <= ? LIMIT 1`)
       .pluck(),
