@@ -103,7 +103,7 @@ export class Enqueues {
   }
 
   #warnOfDead(jobs: readonly EnqueuedJob[]): void {
-    const dead = jobs.flatMap(({ id, state, created, unique }) => (!created && !unique && isDead(state) ? [id] : []))
+    const dead = jobs.filter(({ state, created, unique }) => !created && !unique && isDead(state)).map(({ id }) => id)
     if (dead.length === 0) return
     const advice = 'a request was answered with a dead job, which does not run: requeue it, or use replace_dead'
     this.#parts.log.warn({ job_ids: dead }, advice)

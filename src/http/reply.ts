@@ -19,10 +19,18 @@ export function toJson(body: unknown): string {
   return escapeControls(JSON.stringify(body))
 }
 
-/** A JSON answer. All headers are passed when it is created: @hono/node-server writes such an answer without building a `Response`. */
-export function reply(body: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
+/**
+ * A JSON answer; `text`: what `toJson` makes of the body, if that is known. All headers are passed when it is created: @hono/node-server
+ * writes such an answer without building a `Response`.
+ */
+export function reply(
+  body: unknown,
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+  text = toJson(body),
+): Response {
   // V8 (Node 20) takes 0.7 µs for each further spread.
-  return new Response(toJson(body), { status, headers: Object.assign({}, json, headers) })
+  return new Response(text, { status, headers: Object.assign({}, json, headers) })
 }
 
 /** Any other text, such as a picture or a page; `allowed`: what its content security policy allows, such as `img-src 'self'`. */

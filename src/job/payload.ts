@@ -17,7 +17,15 @@ interface StoredPayload {
   readonly converted: ReadonlyMap<string, string>
 }
 
-const { getOwnPropertyNames, getOwnPropertySymbols, getPrototypeOf, is, keys: keysOf, prototype: objects } = Object
+const {
+  getOwnPropertyNames,
+  getOwnPropertySymbols,
+  getPrototypeOf,
+  hasOwn,
+  is,
+  keys: keysOf,
+  prototype: objects,
+} = Object
 const { prototype: arrays } = Array
 
 /** Whether a value is JSON with at most `valuesMax` members and elements. False is not yet a fault. */
@@ -50,15 +58,17 @@ function valuesLeft(value: unknown, levels: number, isLoose: boolean, values: nu
     return keysOf(value).length === value.length && getOwnPropertySymbols(value).length === 0 ? left : -1
   }
   if (prototype !== objects) return -1
-  const keys = keysOf(value)
-  for (const key of keys) {
-    if (--left < 0) return -1
+  let count = 0
+  // Not `Object.keys`, which makes an array. This finds inherited members too.
+  for (const key in value) {
+    if (--left < 0 || !hasOwn(value, key)) return -1
+    count++
     const member = (value as Record<string, unknown>)[key]
     if (typeof member === 'string' || (isLoose && member === undefined)) continue
     left = valuesLeft(member, levels - 1, isLoose, left)
     if (left < 0) return -1
   }
-  return getOwnPropertyNames(value).length === keys.length && getOwnPropertySymbols(value).length === 0 ? left : -1
+  return getOwnPropertyNames(value).length === count && getOwnPropertySymbols(value).length === 0 ? left : -1
 }
 
 /**

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { defaults } from '../../src/config.ts'
-import { InvalidInputError } from '../../src/errors.ts'
-import { newJobSchema } from '../../src/job/fields.ts'
-import { toRow } from '../../src/job/request.ts'
+import { InvalidInputError, PayloadError } from '../../src/errors.ts'
+import { type Naming, newJobSchema } from '../../src/job/fields.ts'
+import { Rejection } from '../../src/job/rejection.ts'
+import { toRow, toRows } from '../../src/job/request.ts'
 
 /** The row of a job, or what is wrong with it. */
 function parse(job: unknown, naming: 'camelCase' | 'snake_case') {
@@ -75,4 +76,42 @@ test('a value is checked whatever the jobs before it had', () => {
   const accepted = [5, 5, '5', 5, [5], 5.5, 101, 101, 5].map((value) => accepts(value, 'snake_case'))
 
   expect(accepted).toEqual([true, true, false, true, false, false, false, false, true])
+})
+
+/** The steps in which an array is checked, by a registry that refuses every payload that is `bad`. */
+function check(jobs: readonly unknown[], naming: Naming) {
+  const refusal = (at: string) => [{ path: `${at}.payload`, message: 'is bad' }]
+  const registry = {
+    check: (_type: string, payload: unknown, at: string) =>
+      payload === 'bad' ? new Rejection(refusal(at), () => new PayloadError(refusal(at))) : {},
+  }
+  return toRows(jobs, naming, '{"cause":"http"}', { settings: defaults, registry })
+}
+
+test('the wrong fields of an array come before what handlers refuse of earlier items', () => {
+  const bad = { type: 'email', payload: 'bad' }
+  const faults = (jobs: readonly unknown[]) => {
+    try {
+      return [...check(jobs, 'camelCase')]
+    } catch (error) {
+      return (error as InvalidInputError).issues.map(({ path }) => path)
+    }
+  }
+
+  expect(faults([bad, bad])).toEqual(['0.payload', '1.payload'])
+  expect(faults([bad, { ...bad, queue: '' }, bad, { ...bad, priority: 'high' }])).toEqual(['1.queue', '3.priority'])
+})
+
+test('a field that a job only inherits does not count', () => {
+  const job = Object.assign(Object.create({ queue: 'slow', nonsense: 1 }), { type: 'email', payload: 1 })
+
+  expect(parse(job, 'camelCase')).toMatchObject({ row: { type: 'email', queue: 'default' } })
+})
+
+test('while an array of HTTP is checked others get their turn after sixteen small items, or a large one', () => {
+  const jobs = (count: number, payload: unknown) => Array.from({ length: count }, () => ({ type: 'email', payload }))
+
+  expect([...check(jobs(64, 'x'), 'snake_case')].length).toBe(4)
+  expect([...check(jobs(5, 'x'.repeat(20_000)), 'snake_case')].length).toBe(5)
+  expect([...check(jobs(64, 'x'), 'camelCase')].length).toBe(0)
 })
