@@ -153,8 +153,13 @@ const patches: readonly Patch[] = [
   imported('persistence/sqlite/write/retention.js', '../../../crash-point.js'),
   {
     file: 'persistence/sqlite/write/retention.js',
-    find: 'this.#sql.removeJob.run(id);',
-    replace: `crash.foreseeRemoval(id, state); crash.reach('before'); this.#sql.removeJob.run(id); crash.reach('halfway');`,
+    find: 'this.#sql.removeJobs.run(first, last);',
+    replace: `{
+      for (const { id, state } of removed) if (id >= first && id <= last) crash.foreseeRemoval(id, state);
+      crash.reach('before');
+      this.#sql.removeJobs.run(first, last);
+      crash.reach('halfway');
+    }`,
   },
   imported('persistence/sqlite/file/connection.js', '../../../crash-point.js'),
   {

@@ -55,8 +55,8 @@ export const resultBugs: readonly Mutation[] = [
   }),
   bug('retention leaves the result of a job', conformance('goes with its job'), {
     file: 'persistence/sqlite/write/retention.js',
-    find: 'removal.run(id)',
-    replace: `removal.source.includes('job_results') || removal.run(id)`,
+    find: 'removal.run(first, last)',
+    replace: `removal.source.includes('job_results') || removal.run(first, last)`,
   }),
   bug(
     'all results of a look are read at once',

@@ -772,14 +772,14 @@ const jobs: readonly Mutation[] = [
     retention('never allows a job id or event id to be reused, even if the newest were removed'),
     {
       file: sqlite('write/retention'),
-      find: 'if (this.#sql.isNewestEvent.get(lastEventId))\n            return;',
-      replace: '',
+      find: 'lastEventId !== newest',
+      replace: 'true',
     },
   ),
   bug(
     'retention leaves the history behind',
     conformance('retention removes succeeded and cancelled jobs with their history, and no others'),
-    { file: sqlite('write/retention'), find: 'this.#sql.removeEvents.run(lastEventId);', replace: '' },
+    { file: sqlite('write/retention'), find: 'this.#sql.removeEvents.run(lastEventsOf(removed));', replace: '' },
   ),
   bug(
     'retention counts nothing',
@@ -1032,8 +1032,8 @@ const joins: readonly Mutation[] = [
     retention('removes a bounded number in a transaction, and all in the end'),
     {
       file: sqlite('write/retention'),
-      find: 'removal.run(id)',
-      replace: `removal.source.includes('job_traces') || removal.run(id)`,
+      find: 'removal.run(first, last)',
+      replace: `removal.source.includes('job_traces') || removal.run(first, last)`,
     },
   ),
   bug(
@@ -1041,8 +1041,8 @@ const joins: readonly Mutation[] = [
     conformance('a report is there after the node ended without a word, and goes with its job'),
     {
       file: sqlite('write/retention'),
-      find: 'removal.run(id)',
-      replace: `removal.source.includes('job_logs') || removal.run(id)`,
+      find: 'removal.run(first, last)',
+      replace: `removal.source.includes('job_logs') || removal.run(first, last)`,
     },
   ),
   bug(
@@ -1298,6 +1298,15 @@ const runs: readonly Mutation[] = [
       file: sqlite('read/rows'),
       sql: 'event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)',
       replace: 'event_runs.id > :after',
+    },
+  ),
+  bug(
+    'retention follows only the first job of a row',
+    eventRuns('retention follows a row to all rows that were before it'),
+    {
+      file: sqlite('read/histories'),
+      sql: 'previous_id + min(${last} - event_runs.id, length - 1) AS last',
+      replace: 'previous_id + max(${first} - event_runs.id, 0) AS last',
     },
   ),
   bug(

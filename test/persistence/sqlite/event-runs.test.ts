@@ -215,6 +215,42 @@ test('retention keeps rows that belong to other jobs, and removes them with the 
   expect(verifyFile(file.path)).toMatchObject({ jobs: 2, events: 2, violations: [] })
 })
 
+test('retention follows histories whose rows were split and joined, job by job', () => {
+  const file = aFile()
+  file.enqueue(2)
+  file.enqueue(7)
+  const leases = file.claim(9)
+  file.apply('release', leases.slice(4, 6))
+  const again = file.claim(2)
+  file.apply('succeed', [leases[7]!, leases[0]!, again[1]!, leases[2]!])
+  file.enqueue(1)
+  file.commit((writer) => writer.retain(keepMs))
+
+  expect(file.db.prepare('SELECT id FROM jobs').pluck().all()).toEqual([2, 4, 5, 7, 9, 10])
+  expect(verifyFile(file.path)).toMatchObject({ jobs: 6, events: 3 + 3 + 6 + 3 + 3 + 1, violations: [] })
+
+  file.apply('succeed', [again[0]!, leases[8]!, leases[6]!, leases[3]!, leases[1]!])
+  file.enqueue(1)
+  file.commit((writer) => writer.retain(keepMs))
+
+  expect(file.rows()).toEqual([
+    [10, 1, 'enqueue'],
+    [11, 1, 'enqueue'],
+  ])
+  expect(verifyFile(file.path)).toMatchObject({ jobs: 2, events: 2, violations: [] })
+})
+
+test('retention follows a row to all rows that were before it', () => {
+  const file = aFile()
+  for (const count of [2, 3, 1]) file.enqueue(count)
+  file.apply('succeed', file.claim(6))
+  file.enqueue(1)
+
+  file.commit((writer) => writer.retain(keepMs))
+
+  expect(file.rows()).toEqual([[7, 1, 'enqueue']])
+})
+
 test('the ids of a run are not reused, even if only its last job is left', () => {
   const file = aFile()
   file.enqueue(3)

@@ -66,6 +66,26 @@ describe('retention', () => {
     expect(verifyFile(file.path).violations).toEqual([])
   })
 
+  test('removes few jobs before it first asks whether it may go on, because each may have much', () => {
+    const { db, commit } = openWriter({ retentionMs: keepMs })
+    commit((writer) => writer.enqueue(newCalls(Array.from({ length: 500 }, () => aJob())), 0))
+    commit((writer) =>
+      writer.command(
+        'cancel',
+        Array.from({ length: 499 }, (_, index) => index + 1),
+        undefined,
+        0,
+      ),
+    )
+    const left = () => db.prepare('SELECT count(*) FROM jobs').pluck().get()
+    let asked = 0
+
+    commit((writer) => writer.retain(keepMs, () => false))
+    expect(left()).toBe(490)
+    commit((writer) => writer.retain(keepMs, () => asked++ < 3))
+    expect(left()).toBe(490 - 10 - 20 - 40 - 80)
+  })
+
   test('of dead jobs opens the law for them alone, and closes it again', () => {
     const { db, commit } = openWriter({ retention: { dead: { ms: keepMs } } })
     const take = (end: LeaseEvent['event']) => {

@@ -11,6 +11,24 @@ export function chainFrom(start: string, goesOn = 'true'): string {
     ${eventWith('chain.previous_id', 'chain')} WHERE ${goesOn})`
 }
 
+/**
+ * A SELECT of the ids of all rows in which there are events of the histories that end with the events of `ranges`: a table of `value`s, each
+ * a first and a last id as JSON. A whole row goes one step back at once.
+ */
+export function runsOfHistories(ranges: string): string {
+  const runs = (first: string, last: string, source: string) => `
+    SELECT event_runs.id, previous_id + max(${first} - event_runs.id, 0) AS first,
+      previous_id + min(${last} - event_runs.id, length - 1) AS last
+    FROM ${source} CROSS JOIN event_runs
+      ON event_runs.id BETWEEN (SELECT max(id) FROM event_runs WHERE id <= ${first}) AND ${last}
+      AND event_runs.id + length > ${first}`
+  return `WITH RECURSIVE chain AS (
+    ${runs('(range.value ->> 0)', '(range.value ->> 1)', `${ranges} AS range`)}
+    UNION ALL
+    ${runs('chain.first', 'chain.last', 'chain')})
+    SELECT id FROM chain`
+}
+
 /** The event with the given id, from a column of `source`: the events of a run have consecutive ids, in the order of its jobs. */
 function eventWith(id: string, source: string): string {
   return `SELECT ${id} AS id, ${id} - event_runs.id + first_job_id AS job_id, event_runs.seq, event_runs.event,

@@ -2,14 +2,16 @@ import type Database from 'better-sqlite3'
 import { Quotas, type RetentionRules } from '../../../job/retention.ts'
 import { countStates, hasTag } from '../../../machines/edges.ts'
 import { jobTables } from '../../sql/job-tables.ts'
+import { intoRanges } from '../../sql/ranges.ts'
 import { type EdgeCount, type JobRow, retention } from '../../store.ts'
-import { chainFrom } from '../read/histories.ts'
+import { runsOfHistories } from '../read/histories.ts'
 import { isOfRun } from '../schema.ts'
 import type { Transitions } from './transitions.ts'
 
-/** Jobs that one step examines, and that it reads at once. */
+/** Jobs that one step examines. */
 const walkMax = 1_000
-const readAtOnce = 100
+/** Jobs that are removed together: few at first, because nobody knows yet how much there is of each. */
+const pieces = { first: 10, max: 100 }
 
 /** What of a job decides whether it is removed. */
 type SeenName = 'id' | 'type' | 'state' | 'createdAt' | 'finishedAt'
@@ -43,7 +45,7 @@ export class Retention {
     this.#quotas = new Quotas(rules)
   }
 
-  /** Continues the walks, up to a limit or until `goOn` returns false, past one job at least. Returns false at their end. */
+  /** Continues the walks, up to a limit or until `goOn` returns false, past a few jobs at least. Returns false at their end. */
   step(now: number, goOn = () => true): boolean {
     return (this.#countedDownTo === null && this.#walk(now, goOn)) || this.#countDown(goOn)
   }
@@ -55,21 +57,19 @@ export class Retention {
   #walk(now: number, goOn: () => boolean): boolean {
     const oldest = now - this.#rules.shortestMs
     if (oldest === Number.NEGATIVE_INFINITY) return false
-    let looked = 0
     let old = 0
-    for (let isEnd = false; looked < walkMax && !isEnd; ) {
-      const seen = this.#sql.next.all({ after: this.#walkedTo, limit: readAtOnce }) as Seen
-      for (const job of seen) {
-        if (looked > 0 && !goOn()) return true
-        looked++
-        this.#walkedTo = job.id
-        if (job.createdAt > oldest) continue
-        old++
-        if (this.#rules.isOver(job, now)) this.#remove(job)
-      }
-      isEnd = seen.length < readAtOnce
-    }
-    const goesOn = looked === walkMax && old > 0
+    const ended = this.#pass(
+      (limit) => this.#sql.next.all({ after: this.#walkedTo, limit }) as Seen,
+      (seen) => {
+        this.#walkedTo = seen.at(-1)!.id
+        const aged = seen.filter(({ createdAt }) => createdAt <= oldest)
+        old += aged.length
+        this.#remove(aged.filter((job) => this.#rules.isOver(job, now)))
+      },
+      goOn,
+    )
+    if (ended === 'stopped') return true
+    const goesOn = ended === 'limit' && old > 0
     if (!goesOn) this.#walkedTo = 0
     return goesOn
   }
@@ -82,33 +82,52 @@ export class Retention {
       this.#countedDownTo = Number.MAX_SAFE_INTEGER
       this.#quotas = new Quotas(this.#rules)
     }
-    for (let looked = 0; looked < walkMax; ) {
-      const seen = this.#sql.before.all({ before: this.#countedDownTo, limit: readAtOnce }) as Seen
-      for (const job of seen) {
-        if (looked > 0 && !goOn()) return true
-        looked++
-        this.#countedDownTo = job.id
-        if (this.#quotas.isBeyond(job)) this.#remove(job)
-      }
-      if (seen.length < readAtOnce) {
-        this.#countedDownTo = null
-        return false
-      }
-    }
-    return true
+    const ended = this.#pass(
+      (limit) => this.#sql.before.all({ before: this.#countedDownTo, limit }) as Seen,
+      (seen) => {
+        this.#countedDownTo = seen.at(-1)!.id
+        this.#remove(seen.filter((job) => this.#quotas.isBeyond(job)).reverse())
+      },
+      goOn,
+    )
+    if (ended !== 'end') return true
+    this.#countedDownTo = null
+    return false
   }
 
-  /** The newest event stays, so that no event id is reused: readers continue from them. */
-  #remove({ id, state, lastEventId }: Seen[number]): void {
-    if (this.#sql.isNewestEvent.get(lastEventId)) return
-    const isGuarded = !hasTag(state, 'expendable')
-    if (isGuarded) this.#sql.allow.run()
-    this.#sql.removeJob.run(id)
-    if (isGuarded) this.#sql.forbid.run()
-    for (const removal of this.#sql.removeRest) removal.run(id)
-    this.#sql.removeEvents.run(lastEventId)
-    this.#transitions.count(state, retention, '', 1)
+  /** Passes some jobs on, a piece at least, up to a limit or until `goOn` returns false. */
+  #pass(read: (limit: number) => Seen, use: (seen: Seen) => void, goOn: () => boolean): 'end' | 'limit' | 'stopped' {
+    for (let looked = 0, size = pieces.first; looked < walkMax; size = Math.min(2 * size, pieces.max)) {
+      if (looked > 0 && !goOn()) return 'stopped'
+      const limit = Math.min(size, walkMax - looked)
+      const seen = read(limit)
+      if (seen.length > 0) use(seen)
+      if (seen.length < limit) return 'end'
+      looked += limit
+    }
+    return 'limit'
   }
+
+  /** `jobs`: in the order of their ids. The newest event stays, so that no event id is reused: readers continue from them. */
+  #remove(jobs: Seen): void {
+    const newest = this.#sql.newestEvent.get()
+    const removed = jobs.filter(({ lastEventId }) => lastEventId !== newest)
+    if (removed.length === 0) return
+    const isGuarded = removed.some(({ state }) => !hasTag(state, 'expendable'))
+    if (isGuarded) this.#sql.allow.run()
+    const ranges = intoRanges(removed)
+    for (const [first, last] of ranges) this.#sql.removeJobs.run(first, last)
+    if (isGuarded) this.#sql.forbid.run()
+    for (const removal of this.#sql.removeRest) for (const [first, last] of ranges) removal.run(first, last)
+    this.#sql.removeEvents.run(lastEventsOf(removed))
+    for (const { state } of removed) this.#transitions.count(state, retention, '', 1)
+  }
+}
+
+/** The ids of the last events of these jobs, packed into ranges, as JSON. */
+function lastEventsOf(jobs: Seen): string {
+  const events = jobs.map(({ lastEventId }) => ({ id: lastEventId })).sort((one, other) => one.id - other.id)
+  return JSON.stringify(intoRanges(events).map(([first, last]) => [first, last]))
 }
 
 function prepare(db: Database.Database) {
@@ -116,17 +135,15 @@ function prepare(db: Database.Database) {
   return {
     next: db.prepare(`SELECT ${columns} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
     before: db.prepare(`SELECT ${columns} FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :limit`),
-    // For one statement: what no other may remove.
+    // Until these jobs are gone: what no other may remove.
     allow: db.prepare(`INSERT INTO meta (name, value) VALUES ('removable', 'ended')`),
     forbid: db.prepare(`DELETE FROM meta WHERE name = 'removable'`),
-    isNewestEvent: db
-      .prepare('SELECT 1 WHERE ? = (SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1)')
-      .pluck(),
-    removeJob: db.prepare('DELETE FROM jobs WHERE id = ?'),
-    removeRest: jobTables.map(([table]) => db.prepare(`DELETE FROM ${table} WHERE job_id = ?`)),
+    newestEvent: db.prepare('SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1').pluck(),
+    removeJobs: db.prepare('DELETE FROM jobs WHERE id BETWEEN ? AND ?'),
+    removeRest: jobTables.map(([table]) => db.prepare(`DELETE FROM ${table} WHERE job_id BETWEEN ? AND ?`)),
     // Rows that belong to other jobs too stay until the last of those is removed.
     removeEvents: db.prepare(`
-      DELETE FROM event_runs WHERE id IN (${chainFrom('?')} SELECT run_id FROM chain) 
+      DELETE FROM event_runs WHERE id IN (${runsOfHistories('json_each(?)')})
         AND NOT EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('event_runs')})`),
   }
 }
