@@ -10,6 +10,8 @@ export interface EngineOptions {
   readonly workers: number
   /** Its name in the folder; `jobs.db` by default. */
   readonly file?: string
+  /** How long jobs that have ended are kept; seven days by default. */
+  readonly retentionMs?: number
   /** The PostgreSQL server that keeps the jobs; a file in the folder if there is none. */
   readonly postgres?: PostgresOptions
   /** Called as the first line of every attempt. */
@@ -36,7 +38,10 @@ export class Engine {
   }
 
   /** Opens it on the file in `folder`, which is created if it is missing; nothing runs before `system.start`. */
-  static async open(folder: string, { workers, file = 'jobs.db', postgres, onRun }: EngineOptions): Promise<Engine> {
+  static async open(
+    folder: string,
+    { workers, file = 'jobs.db', retentionMs, postgres, onRun }: EngineOptions,
+  ): Promise<Engine> {
     const attempts = new Attempts()
     const handlers = [noop.type, ...mixedTypes].map((type) =>
       defineHandler({
@@ -53,6 +58,7 @@ export class Engine {
       handlers,
       workers,
       maxQueueDepth,
+      ...(retentionMs === undefined ? {} : { retentionMs }),
     })
     return new Engine(system, attempts, (await system.counts()).succeeded)
   }

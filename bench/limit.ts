@@ -51,6 +51,7 @@ export class BareSqlite {
   readonly #drain: (count: number) => number
   readonly #schedule: (payloads: readonly string[], runAt: number) => void
   readonly #startOne: (payload: string) => void
+  readonly #remove: (first: number, count: number) => number
 
   /** Opens its file in `folder`, which is created if it is missing. */
   constructor(folder: string) {
@@ -68,6 +69,10 @@ export class BareSqlite {
     this.#drain = db.transaction((count: number) => this.#runToEnd(count)).immediate
     this.#schedule = db.transaction((payloads: readonly string[], runAt: number) => {
       this.#insert(payloads, runAt)
+    }).immediate
+    this.#remove = db.transaction((first: number, count: number) => {
+      for (const removal of this.#sql.removals) removal.run(first, first + count - 1)
+      return count
     }).immediate
     this.#startOne = db.transaction((payload: string) => {
       const range = this.#insert([payload])
@@ -95,6 +100,11 @@ export class BareSqlite {
   /** Enqueues, leases and starts a job in one transaction: the shortest way from a caller to a handler. */
   enqueueAndStart(payload: string): void {
     this.#startOne(payload)
+  }
+
+  /** Removes jobs that have ended, from `first` on and with all that is theirs, in one transaction; returns their number. */
+  remove(first: number, count: number): number {
+    return this.#remove(first, count)
   }
 
   close(): void {
@@ -162,6 +172,9 @@ function prepare(db: Database.Database) {
       .prepare(`
         SELECT id FROM jobs WHERE state = 'queued' AND queue = 'default' ORDER BY priority DESC, run_at, id LIMIT ?`)
       .pluck(),
+    removals: ['jobs WHERE id', 'job_payloads WHERE job_id', 'job_events WHERE job_id'].map((rows) =>
+      db.prepare(`DELETE FROM ${rows} BETWEEN ? AND ?`),
+    ),
     lease: step('lease', 'queued', 'leased', 'attempt', `lease_token = seq + 1, lease_expires_at = :now + ${leaseMs}`),
     start: step('start', 'leased', 'running', 'attempt + 1', 'attempt = attempt + 1, started_at = :now'),
     succeed: step(

@@ -15,6 +15,7 @@ import { memory } from './questions/memory.ts'
 import { memoryGrowth } from './questions/memory-growth.ts'
 import { mixedJobs } from './questions/mixed.ts'
 import { restart } from './questions/restart.ts'
+import { retention } from './questions/retention.ts'
 import { steady } from './questions/steady.ts'
 import { watched } from './questions/watched.ts'
 
@@ -35,6 +36,7 @@ export const questions: readonly Question[] = [
   memory,
   memoryGrowth,
   restart,
+  retention,
   httpCreate,
   httpBulk,
   ...brief,
