@@ -2,6 +2,7 @@ import { existsSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { relative, resolve } from 'node:path'
 import { defineConfig, type Plugin } from 'vitest/config'
+import { LongestFirst } from './test/support/longest-first.ts'
 
 const source = resolve(import.meta.dirname, 'src')
 /** Another folder stands for it where a seeded bug is to be caught: see test/mutation. */
@@ -49,6 +50,7 @@ export default defineConfig({
     expect: { poll: { timeout: 90_000 } },
     // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     // Most code runs too briefly to be worth optimising: what runs eight times as long as by default is optimised. What runs whole runs as it
     // would in use.
     execArgv: isWhole ? [] : ['--interrupt-budget=1000000'],

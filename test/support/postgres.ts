@@ -7,6 +7,7 @@ import { runNode } from '../../src/persistence/postgres/node/thread.ts'
 import type { startNodeThread } from '../../src/persistence/postgres/nodes.ts'
 import type { StoreEvent } from '../../src/persistence/store.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
+import { Schemas } from './postgres-schemas.ts'
 import { postgresServer } from './postgres-server.ts'
 import { leaseMs, type OpenedStore, startAt, storeDefaults } from './store.ts'
 import { whenDone } from './temp.ts'
@@ -14,11 +15,25 @@ import { whenDone } from './temp.ts'
 let databases = 0
 let schemas = 0
 let database: Promise<string> | undefined
+let made: Promise<Schemas> | undefined
+/** How often a test asked for the database, to do with it what it likes. */
+let asked = 0
 
-/** The address of a database of its own for this file of tests. */
+/** The address of a database for the tests of this process. */
 export function aDatabase(): Promise<string> {
+  asked++
+  return ownDatabase()
+}
+
+function ownDatabase(): Promise<string> {
   database ??= createDatabase()
   return database
+}
+
+/** A schema that is there and empty. */
+async function aMadeSchema(): Promise<string> {
+  made ??= ownDatabase().then((address) => new Schemas(address, () => asked))
+  return (await made).take()
 }
 
 async function createDatabase(): Promise<string> {
@@ -45,7 +60,7 @@ export async function aConnection({
   return client
 }
 
-/** A schema that nobody else uses. */
+/** The name of a schema that nobody else uses, and that is not there yet. */
 export function aSchema(): string {
   return `test_${++schemas}`
 }
@@ -115,17 +130,20 @@ export interface OpenedPostgres extends OpenedStore {
   readonly line: ReturnType<typeof aDriver>
 }
 
-/** Opens a store that is closed when the test, or the group whose `beforeAll` opened it, ends, unless `atEnd` sees to that. */
+/**
+ * Opens a store that is closed when the test, or the group whose `beforeAll` opened it, ends, unless `atEnd` sees to that. Its schema is there
+ * already, unless `path` or another server is given.
+ */
 export async function openPostgres(
   given: Partial<Parameters<typeof openPostgresStore>[0]> & { path?: string | undefined } = {},
   atEnd: (close: () => Promise<void>) => void = whenDone,
 ): Promise<OpenedPostgres> {
-  const { path = aSchema(), ...options } = given
+  const { path = given.connectionString === undefined ? await aMadeSchema() : aSchema(), ...options } = given
   const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
   const notices: StoreEvent[] = []
   const line = aDriver()
   const complete = {
-    connectionString: await aDatabase(),
+    connectionString: await ownDatabase(),
     schema: path,
     // One that writes: each connection costs the server some milliseconds. The proofs have two.
     maxConnections: process.env.PROOFS === 'whole' ? 6 : 3,

@@ -253,7 +253,7 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     await admin.query(`ALTER DATABASE postgres SET default_transaction_read_only TO on; ${terminate}`)
     // Of a call that was sent before it knew that its connection had ended, nobody would know.
     const left = () => admin.query('SELECT 1 FROM pg_stat_activity WHERE pid = ANY ($1)', [rows.map(({ pid }) => pid)])
-    await expect.poll(async () => (await left()).rowCount).toBe(0)
+    await until(async () => (await left()).rowCount === 0)
     await new Promise(setImmediate)
 
     const refusal = await store.enqueue([aJob()]).catch((error) => error)
