@@ -134,6 +134,11 @@ export class FileGuard {
     return this.#log.size
   }
 
+  /** The pages that the log holds now; null if that cannot be read here. */
+  get logPages(): number | null {
+    return sizeOf(this.#index) === null ? null : (this.#readIndex()?.getUint32(indexFramesAt, littleEndian) ?? null)
+  }
+
   /**
    * Whether everything committed can be moved from a log without a name into the database: the database is in its place, and nobody else
    * can have opened it since.
@@ -186,11 +191,15 @@ export class FileGuard {
 
   /** The log shrinks if everything in it was moved into the database: then the index counts no frame. */
   #framesSize(): number {
-    const header = this.#index.fd === null ? null : readHeader(this.#index.fd, indexHeaderSize)
+    const header = this.#readIndex()
     if (header === null) return Number.POSITIVE_INFINITY
     const frames = header.getUint32(indexFramesAt, littleEndian)
     const pageSize = header.getUint16(indexPageSizeAt, littleEndian)
     return frames === 0 ? 0 : logHeaderSize + frames * (frameHeaderSize + (pageSize === 1 ? 65_536 : pageSize))
+  }
+
+  #readIndex(): DataView | null {
+    return this.#index.fd === null ? null : readHeader(this.#index.fd, indexHeaderSize)
   }
 }
 

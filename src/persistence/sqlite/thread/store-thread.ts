@@ -10,6 +10,7 @@ import { Mark } from '../file/mark.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import { Writer } from '../write/writer.ts'
 import { busyTimeoutMs, Calls } from './calls.ts'
+import { Checkpoints } from './checkpoints.ts'
 import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
 import { Maintenance, part } from './maintenance.ts'
@@ -61,6 +62,7 @@ export class StoreThread {
   readonly #db: Database.Database
   readonly #guard: FileGuard
   readonly #mark: Mark
+  readonly #checkpoints: Checkpoints
   readonly #askDataVersion: Database.Statement
   readonly #askHighestJob: Database.Statement
   readonly #noteWritten: Database.Statement
@@ -122,6 +124,7 @@ export class StoreThread {
     this.#watchdog = options.heartbeat && new Watchdog(new Heartbeat(options.heartbeat))
     this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
     this.#mark = new Mark(options.path, progressOf(this.#db))
+    this.#checkpoints = new Checkpoints(this.#db, this.#guard)
     for (const message of remarks) this.#calls.notify({ type: 'file', message })
     requestPort.onMessage((requests) => {
       if (this.#ended) return
@@ -145,10 +148,10 @@ export class StoreThread {
       const sleepMs = this.#sleepMs()
       const leftMs = turnsAt - performance.now()
       if (!sleep || leftMs <= 0) {
-        this.#timer = setTimeout(() => this.#work(this.#tick), sleepMs)
+        this.#timer = setTimeout(() => this.#work(sleep ? this.#tick : this.#pause), sleepMs)
         return
       }
-      next = sleep(Math.min(sleepMs, leftMs)) ? this.#tick : () => {}
+      next = sleep(Math.min(sleepMs, leftMs)) ? this.#pause : () => {}
     }
   }
 
@@ -170,6 +173,11 @@ export class StoreThread {
     this.#hasTicked = true
     if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
     if (this.#db.open) this.#lookAtFiles()
+  }
+
+  readonly #pause = (): void => {
+    this.#tick()
+    if (this.#db.open && !this.#broken) this.#checkpoints.inPause()
   }
 
   #lookAtFiles(): void {
@@ -349,12 +357,14 @@ export class StoreThread {
 
   /** Sends the loop what the last commit settled, once the files were checked and the mark was written. */
   #flush(): void {
+    const hasCommitted = this.#isUnchecked
     if (this.#isUnchecked) this.#guard.checkCommit()
     this.#isUnchecked = false
     if (this.#isMarkBehind) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
     this.#isMarkBehind = false
     const reply = this.#calls.takeReply()
     if (reply) this.#requestPort.reply(reply)
+    if (hasCommitted && !this.#broken) this.#checkpoints.afterCommit()
   }
 
   /** Nothing more is answered: it is unknown whether the last commit reached the disk, and a restart will show it. */
