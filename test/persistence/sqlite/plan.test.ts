@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { reportsOf } from '../../../src/persistence/reports.ts'
 import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
+import { progressOf } from '../../../src/persistence/sqlite/file/epochs.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
 import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
@@ -60,6 +61,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
     reader.matching({ command, limit: 9 })
     reader.matching({ command, text: 'x', limit: 9 })
   }
+  progressOf(db)
   db.prepare = prepare
   return [...sources].map((sql) => {
     const named = Object.fromEntries([...sql.matchAll(/:(\w+)/g)].map((match) => [match[1], null]))
@@ -71,7 +73,9 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
 }
 
 test('no statement of the store scans all jobs or all events', () => {
-  const wholeTables = plans().filter(({ sql }) => !/ORDER BY id DESC LIMIT 1\b/.test(sql))
+  const isOneRow = (sql: string, steps: string[]) =>
+    /ORDER BY id DESC LIMIT 1\b/.test(sql) && !steps.includes('USE TEMP B-TREE FOR ORDER BY')
+  const wholeTables = plans().filter(({ sql, steps }) => !isOneRow(sql, steps))
   const scans = wholeTables.filter(({ steps }) =>
     steps.some((step) =>
       /^SCAN (jobs|event_runs|job_payloads|job_traces|job_progress|job_logs|job_results)\b(?! USING (COVERING )?INDEX)/.test(
@@ -128,8 +132,9 @@ test('a walk through a history goes from event to event by their ids, from the n
   // A page of a history, a path, the newest event, a failure, the last end, snoozes, and what retention removes.
   expect(walks).toHaveLength(7)
   for (const { steps } of walks) {
-    expect(steps).toContain('SEARCH event_runs USING INTEGER PRIMARY KEY (rowid=?)')
-    const others = steps.filter((step) => /\bevent_runs\b/.test(step) && !/PRIMARY KEY \(rowid[=<]\?\)/.test(step))
+    expect(steps).toContainEqual(expect.stringMatching(/^SEARCH event_runs USING INTEGER PRIMARY KEY \(rowid/))
+    const byId = /PRIMARY KEY \(rowid([=<]\?|>\? AND rowid<\?)\)/
+    const others = steps.filter((step) => /\bevent_runs\b/.test(step) && !byId.test(step))
     for (const step of others) expect(step).toMatch(/INDEX job_events_marks \(first_job_id=\? AND seq>\?\)/)
   }
 })

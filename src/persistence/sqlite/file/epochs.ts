@@ -23,11 +23,12 @@ const countedFrom = 4
 /** How far the database, of any schema version, has come according to its own rows, and when. */
 export function progressOf(db: Database.Database): Progress & { readonly at: number } {
   const isCounted = (db.pragma('user_version', { simple: true }) as number) >= countedFrom
-  const newest = isCounted ? 'id + length - 1 AS id, at FROM event_runs' : 'id, at FROM job_events'
+  // Not `AS id`: ORDER BY would take that for the id, and read all events.
+  const newest = isCounted ? 'id + length - 1 AS last_id, at FROM event_runs' : 'id AS last_id, at FROM job_events'
   const [transitions, at, jobs, createdAt] = db
     .prepare(`
       WITH newest AS (SELECT ${newest} ORDER BY id DESC LIMIT 1)
-      SELECT (SELECT id FROM newest), (SELECT at FROM newest), (SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), (SELECT value FROM meta WHERE name = 'created_at')`)
+      SELECT (SELECT last_id FROM newest), (SELECT at FROM newest), (SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), (SELECT value FROM meta WHERE name = 'created_at')`)
     .raw()
     .get() as (number | string | null)[]
   return {
