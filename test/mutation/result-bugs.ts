@@ -7,6 +7,7 @@ const waits = (test: string) => ['engine/result-waiters.test.ts', `whoever waits
 const attempt = (test: string) => ['engine/dispatch/attempt.test.ts', test] as const
 const waiters = 'engine/result-waiters.js'
 const kept = 'is kept with the success of its job, also after the node ended, and a job without one has none'
+const exactly = 'is kept character by character, of any kind of value, and beside many others'
 const ofTheRightLease = 'is that of the lease that succeeded, if one call has two of the same job'
 
 export const resultBugs: readonly Mutation[] = [
@@ -15,29 +16,34 @@ export const resultBugs: readonly Mutation[] = [
     conformance('is not kept of an attempt whose lease was lost'),
     {
       file: 'persistence/sqlite/write/job-results.js',
-      find: 'result !== null && !isLost',
-      replace: 'result !== null',
+      find: 'lost.length === 0',
+      replace: 'true',
     },
   ),
   bug('a group commit drops the result of a job that it has twice', conformance(ofTheRightLease), {
     file: 'persistence/sqlite/write/job-results.js',
-    find: 'lost.id === id && lost.leaseToken === leaseToken',
-    replace: 'lost.id === id',
+    text: 'WHERE key NOT IN (SELECT value FROM',
+    replace: 'WHERE CAST(key AS INTEGER) NOT IN (SELECT CAST(value AS INTEGER) FROM',
   }),
   bug('a result is stored before its success', conformance(kept), {
     file: 'persistence/sqlite/write/writer.js',
     text: 'const refused = [];',
-    replace: 'const refused = [];\n        if (results)\n            this.#results.keep(results, sets, refused);',
+    replace: 'const refused = [];\n        if (results)\n            this.#results.keep(results, refused);',
   }),
   bug('a group commit drops all results if one job has none', conformance(kept), {
     file: 'persistence/sqlite/thread/applied-events.js',
     find: '!events.some(({ result }) => result !== undefined)',
     replace: '!events.every(({ result }) => result !== undefined)',
   }),
-  bug('a group commit gives a job the result of the one before', conformance(kept), {
+  bug('a group commit reads the JSON of a result that is text', conformance(exactly), {
     file: 'persistence/sqlite/thread/applied-events.js',
-    find: '[result ?? null]',
-    replace: 'result === undefined ? [] : [result]',
+    find: 'isAsItIs ? result : JSON.stringify(result)',
+    replace: 'result',
+  }),
+  bug('a group commit keeps the results of the last text only', conformance(exactly), {
+    file: 'persistence/sqlite/thread/applied-events.js',
+    text: 'texts.push(`{${members.slice(1)}}`);\n        members',
+    replace: 'members',
   }),
   bug(
     'PostgreSQL stores a result for an attempt whose lease was lost',

@@ -33,6 +33,32 @@ export function testResults(open: Open): void {
       expect((await store.verify()).violations).toEqual([])
     })
 
+    test('is kept character by character, of any kind of value, and beside many others', async () => {
+      const opened = await open()
+      const large = JSON.stringify({ text: 'x'.repeat(300_000) })
+      const texts = [
+        '12',
+        '1e+21',
+        '0.30000000000000004',
+        'true',
+        'null',
+        '""',
+        '"{}"',
+        '[]',
+        '[1.5e-7,"\\u0000",null,[{}]]',
+        '{}',
+        '{"2":1,"":{"__proto__":5e-324},"a\\"b":"\\ud800 \u2028 ünï","toJSON":"a\\nb"}',
+        ...Array<string>(8).fill(large),
+      ]
+      const jobs = await startAll(opened, texts.length)
+      await opened.store.apply(jobs.map((job, index) => succeed(job, texts[index])))
+
+      const kept: (string | null)[] = []
+      for (const { id } of jobs) kept.push((await opened.store.ended([id])).get(id)!.result)
+
+      expect(kept).toEqual(texts)
+    })
+
     test.each(jobStates)('is told of a job that is %s only if it has ended', async (state) => {
       const opened = await open()
       const { id } = await bringTo(opened, state, 2)
@@ -57,10 +83,13 @@ export function testResults(open: Open): void {
       const [job] = (await startAll(opened, 1)) as [LeasedJob]
       await store.send('cancel', job.id)
 
+      const [other] = (await startAll(opened, 1)) as [LeasedJob]
+
       const late = succeed(job, '1')
-      expect(await store.apply([late])).toEqual([late])
+      expect(await store.apply([late, succeed(other, '{"2":"b","1":"a"}')])).toEqual([late])
 
       expect((await store.ended([job.id])).get(job.id)).toMatchObject({ state: 'cancelled', result: null })
+      expect((await store.ended([other.id])).get(other.id)).toMatchObject({ result: '{"2":"b","1":"a"}' })
     })
 
     test('is that of the lease that succeeded, if one call has two of the same job', async () => {

@@ -27,8 +27,8 @@ export type Request =
       readonly sets: readonly EventSet[]
       readonly attempts?: AttemptTraces | null
       readonly reports?: string | null
-      /** As JSON text, of each job that succeeds, in the order of the sets; null if none has one. */
-      readonly results?: readonly (string | null)[] | null
+      /** See `resultsOf`. */
+      readonly results?: readonly string[] | null
     }
   /** `reports`: as `reportsOf` makes them; `size`: how much they count in a transaction. */
   | { readonly op: 'report'; readonly reports: string; readonly size: number }

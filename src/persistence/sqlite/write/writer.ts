@@ -137,7 +137,7 @@ export class Writer {
       const refusedIds = new Set(refused.map(({ id }) => id))
       this.#traces.noteAttempts(attempts.filter(([id]) => !refusedIds.has(id)))
     }
-    if (results) this.#results.keep(results, sets, refused)
+    if (results) this.#results.keep(results, refused)
     return refused
   }
 
