@@ -86,14 +86,14 @@ const points: readonly (readonly [where: string, file: string, text: string, rep
   [
     'when its event is stored, before its schedule advances',
     'persistence/sqlite/write/schedules.js',
-    'this.#sql.update.run(',
-    `(tick !== null && ${dies}), this.#sql.update.run(`,
+    'this.#sql.advance.run(',
+    `${dies}, this.#sql.advance.run(`,
   ],
   [
     'when its schedule has advanced, before the commit',
     'persistence/sqlite/write/schedules.js',
-    'if (seq % removeAtOnce === 0)',
-    `if (tick !== null) ${dies}; if (seq % removeAtOnce === 0)`,
+    'if (seq % scheduleHistory.removedAtOnce === 0)',
+    `if (tick !== null) ${dies}; if (seq % scheduleHistory.removedAtOnce === 0)`,
   ],
   [
     'after the commit, before anybody knows',

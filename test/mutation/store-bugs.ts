@@ -1079,8 +1079,8 @@ const joins: readonly Mutation[] = [
     conformance('the cause of an event is stored per job if jobs are stored together'),
     {
       file: sqlite('batches'),
-      find: 'common.runAt === job.runAt && common.delayMs === job.delayMs && common.cause === job.cause',
-      replace: 'common.runAt === job.runAt && common.delayMs === job.delayMs',
+      find: 'job.cause !== batch.common.cause',
+      replace: 'false',
     },
   ),
   bug(

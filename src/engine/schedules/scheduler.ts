@@ -91,15 +91,35 @@ export class Scheduler {
   /** One step of each schedule that is due, so that none waits for the many ticks of another. Returns how long to sleep after that, in ms. */
   async #moveDue(): Promise<number> {
     const { store } = this.#parts
-    let moved = 0
-    let page = await store.due(null, pageMax)
-    for (; page.next !== null && this.#isRunning; page = await store.due(page.next, pageMax))
-      moved += await this.#movePage(page)
+    const { last, moved } = await this.#movePages()
     if (moved > 0) return 0
     const waits = [...this.#waiting.values()].map(({ until }) => until)
-    const next = Math.min(page.nextTick ?? Number.POSITIVE_INFINITY, ...waits)
+    const next = Math.min(last.nextTick ?? Number.POSITIVE_INFINITY, ...waits)
     if (next === Number.POSITIVE_INFINITY) return store.isShared ? sleepMaxMs : next
-    return Math.max(1, next - page.now)
+    return Math.max(1, next - last.now)
+  }
+
+  /** While one page is stored, the next is read and planned: together they take as long as the slower of both. */
+  async #movePages(): Promise<{ readonly last: DuePage; readonly moved: number }> {
+    const { store } = this.#parts
+    let page = await store.due(null, pageMax)
+    let moved = 0
+    let storing = Promise.resolve(0)
+    while (page.next !== null && this.#isRunning) {
+      const sent = this.#movePage(page)
+      // It is awaited with the next page.
+      sent.catch(() => {})
+      try {
+        const [read, stored] = await Promise.all([store.due(page.next, pageMax), storing])
+        page = read
+        moved += stored
+      } catch (error) {
+        await Promise.allSettled([storing, sent])
+        throw error
+      }
+      storing = sent
+    }
+    return { last: page, moved: moved + (await storing) }
   }
 
   /** Returns how many schedules it moved. */

@@ -22,6 +22,8 @@ export interface Batch extends Common {
   readonly uniques: string | null
   /** They wait for the holders of their unique keys. */
   readonly isBlocked: boolean
+  /** The cause of each job, as a JSON array; null if all have the same. */
+  readonly causes: string | null
   /**
    * What each job has in these fields, and then its key and content if any has a key, as a JSON array of arrays; null if that is nothing.
    */
@@ -47,11 +49,16 @@ interface Gathered {
   readonly differs: boolean[]
   readonly keys: string[]
   readonly isBlocked: boolean
+  /** Whether the jobs have different causes. */
+  hasCauses: boolean
   isUnique: boolean
   isTraced: boolean
 }
 
-/** Combines consecutive jobs that share their cause, the time at which they may run, and whether they wait for others. */
+/**
+ * Combines consecutive jobs that share the time at which they may run, and whether they wait for others, and all their cause or each none
+ * with the job before it.
+ */
 export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   const batches: Gathered[] = []
   const payloads: string[][] = []
@@ -78,13 +85,16 @@ function begin(common: Common, isBlocked: boolean): Gathered {
     differs: firstValues.map(() => false),
     keys: [],
     isBlocked,
+    hasCauses: false,
     isUnique: false,
     isTraced: false,
   }
 }
 
-function belongsTo({ common, isBlocked }: Gathered, job: WithoutPayload): boolean {
-  const isSame = common.runAt === job.runAt && common.delayMs === job.delayMs && common.cause === job.cause
+function belongsTo({ common, isBlocked, hasCauses, jobs }: Gathered, job: WithoutPayload): boolean {
+  // Jobs with one cause share a row of the history, others need a row each.
+  const isCaused = jobs.at(-1)!.cause === job.cause ? !hasCauses : hasCauses || jobs.length === 1
+  const isSame = common.runAt === job.runAt && common.delayMs === job.delayMs && isCaused
   // Unique keys are those of one type.
   const isOfType = job.unique === null || common.type === job.type
   return isSame && isOfType && isBlocked === (job.unique?.behind !== undefined)
@@ -96,13 +106,14 @@ function add(batch: Gathered, job: WithoutPayload): void {
   batch.jobs.push(job)
   for (let index = 0; index < firstValues.length; index++)
     if (job[mayDiffer[index]!] !== firstValues[index]) differs[index] = true
+  if (job.cause !== batch.common.cause) batch.hasCauses = true
   if (job.idempotency) batch.keys.push(job.idempotency.key)
   if (job.unique) batch.isUnique = true
   if (job.trace) batch.isTraced = true
 }
 
 function packed(
-  { common, jobs, differs, keys, isBlocked, isUnique, isTraced }: Gathered,
+  { common, jobs, differs, keys, isBlocked, hasCauses, isUnique, isTraced }: Gathered,
   payloads: readonly string[],
 ): Batch {
   const differing = mayDiffer.filter((_name, index) => differs[index])
@@ -115,6 +126,7 @@ function packed(
     keys: isKeyed ? JSON.stringify(keys) : null,
     rows: hasRows ? JSON.stringify(jobs.map((job) => rowOf(job, differing, isKeyed))) : null,
     isBlocked,
+    causes: hasCauses ? JSON.stringify(jobs.map(({ cause }) => cause)) : null,
     uniques: isUnique ? JSON.stringify(jobs.map(({ unique }) => unique)) : null,
     traces: isTraced ? JSON.stringify(jobs.map(({ trace }) => trace && [trace.traceparent, trace.tracestate])) : null,
     // Spread last: V8 (Node 20) makes a new shape for each property that comes after a spread, 9 µs a message.
@@ -137,8 +149,9 @@ export function countBatched(batches: readonly Batch[]): number {
 /** The jobs of each call again. `counts` has the number of jobs of each call; null means one each. */
 export function fromBatches(batches: readonly Batch[], counts: readonly number[] | null): NewJobRow[][] {
   const jobs = batches.flatMap(
-    ({ count: _, payloads, differing, keys, uniques, isBlocked: __, rows, traces, ...common }) => {
+    ({ count: _, payloads, differing, keys, uniques, isBlocked: __, causes, rows, traces, ...common }) => {
       const values = rows === null ? null : (JSON.parse(rows) as unknown[][])
+      const reasons = causes === null ? null : (JSON.parse(causes) as NewJobRow['cause'][])
       const terms = uniques === null ? null : (JSON.parse(uniques) as NewJobRow['unique'][])
       const contexts = traces === null ? null : (JSON.parse(traces) as TracePair[])
       return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
@@ -149,6 +162,7 @@ export function fromBatches(batches: readonly Batch[], counts: readonly number[]
         return {
           ...common,
           payload,
+          cause: reasons ? reasons[index]! : common.cause,
           ...Object.fromEntries(differing.map((name, at) => [name, row[at]])),
           idempotency: key === null ? null : { key, content: content!, ...(replaceDead && { replaceDead }) },
           unique: terms?.[index] ?? null,

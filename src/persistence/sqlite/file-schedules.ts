@@ -2,7 +2,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { DuePage, ScheduleHistoryRow, ScheduleMove, SchedulePage, ScheduleStore } from '../schedules.ts'
 import { intoBatches } from './batches.ts'
 import type { ScheduleReader } from './read/schedules.ts'
-import type { Answers, PackedMoves } from './thread/protocol.ts'
+import type { Answers, PackedMove, PackedMoves } from './thread/protocol.ts'
 
 /** The schedules of a file: reads on the loop, moves on the thread. */
 export class FileSchedules implements ScheduleStore {
@@ -38,7 +38,8 @@ export class FileSchedules implements ScheduleStore {
   }
 
   move(moves: readonly ScheduleMove[]): Promise<Answers['moveSchedules']> {
-    const packed = moves.map(({ job, ...move }) => ({ ...move, makesJob: job !== null }))
-    return this.#send({ moves: packed, batches: intoBatches(moves.flatMap(({ job }) => job ?? [])) })
+    const packed = moves.map(({ job, ...move }): PackedMove => ({ makesJob: job !== null, ...move }))
+    const batches = intoBatches(moves.flatMap(({ job }) => job ?? []))
+    return this.#send({ count: moves.length, moves: JSON.stringify(packed), batches })
   }
 }

@@ -12,7 +12,7 @@ const job = fc.record({
   timeoutMs: fc.constantFrom(null, 50),
   runAt: fc.constantFrom(null, 9),
   delayMs: fc.constantFrom(null, 9),
-  cause: fc.constantFrom(null, '{"cause":"http"}'),
+  cause: fc.constantFrom(null, '{"cause":"http"}', '{"cause":"schedule"}'),
   payload: fc.json(),
   idempotency: fc.option(fc.record({ key: fc.string({ unit: 'grapheme' }), content: fc.string() })),
   unique: fc.option(
@@ -66,7 +66,20 @@ test.each<Partial<NewJobRow>>([
   expect(intoBatches([aJob(), aJob(difference), aJob()])).toMatchObject([{ count: 3, differing: [name], rows }])
 })
 
-test.each<Partial<NewJobRow>>([{ runAt: 1 }, { delayMs: 1 }, { cause: '{"cause":"http"}' }])(
+test('jobs with a cause each are one batch, and jobs that share one make another', () => {
+  const causes = (...all: (string | null)[]) =>
+    intoBatches(all.map((cause) => aJob({ cause }))).map((batch) => batch.causes ?? [batch.cause, batch.count])
+
+  expect(causes('a', null, 'c')).toEqual(['["a",null,"c"]'])
+  expect(causes('a', 'a', 'b', 'b', 'a')).toEqual([
+    ['a', 2],
+    ['b', 2],
+    ['a', 1],
+  ])
+  expect(causes('a', 'b', 'b', 'b')).toEqual(['["a","b"]', ['b', 2]])
+})
+
+test.each<Partial<NewJobRow>>([{ runAt: 1 }, { delayMs: 1 }])(
   'jobs of which one has %j make three batches',
   (difference) => {
     expect(intoBatches([aJob(), aJob(difference), aJob()]).map(({ count }) => count)).toEqual([1, 1, 1])

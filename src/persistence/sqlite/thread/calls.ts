@@ -319,6 +319,6 @@ function sizeOf(request: Request): number {
   if (request.op === 'command') return request.ids.length
   if (request.op === 'report') return request.size
   if (request.op === 'amend') return 2
-  if (request.op === 'moveSchedules') return request.moves.length
+  if (request.op === 'moveSchedules') return request.count
   return request.op === 'send' ? 1 : 0
 }

@@ -118,8 +118,35 @@ export class JobInserts {
   }
 
   #insertBatch(batch: Batch, now: number): number {
-    const { count, payloads, rows, cause, traces } = batch
+    const { count, payloads, causes, traces } = batch
     const state = stateOf(batch, now, batch.isBlocked)
+    const last = causes === null ? this.#insertRows(batch, state, now) : this.#insertEach(batch, causes, state, now)
+    // The only writer: AUTOINCREMENT gave consecutive ids in the order of the jobs.
+    const first = last - count + 1
+    this.lastJobId = last
+    this.#sql.insertPayloads.run({ first, payloads })
+    if (batch.uniques !== null) this.#transitions.uniqueKeys.insert(first, batch.type, batch.uniques, now)
+    if (traces !== null) this.#traces.insert(first, traces)
+    this.#transitions.count('new', 'enqueue', state, count)
+    return first
+  }
+
+  /** Jobs with a cause each have an event each; the database refuses a job whose event is not the newest. Returns the last id. */
+  #insertEach(batch: Batch, causes: string, state: JobState, now: number): number {
+    const rows = batch.rows === null ? null : (JSON.parse(batch.rows) as unknown[])
+    const single = { ...batch, count: 1 }
+    let last = 0
+    for (const [index, cause] of (JSON.parse(causes) as Batch['cause'][]).entries()) {
+      single.cause = cause
+      if (rows) single.rows = JSON.stringify([rows[index]])
+      last = this.#insertRows(single, state, now)
+    }
+    return last
+  }
+
+  /** Jobs that share one event. Returns the last id. */
+  #insertRows(batch: Batch, state: JobState, now: number): number {
+    const { count, rows, cause } = batch
     const event_id = this.#transitions.takeEventIds(count)
     // First: the database refuses a job whose event is not there.
     this.#sql.insertEvents.run({ count, state, now, event_id, cause })
@@ -133,14 +160,7 @@ export class JobInserts {
       runAt: runAtOf(batch, now),
     })
     assert.equal(changes, count)
-    // One statement of the only writer: AUTOINCREMENT gave consecutive ids in the order of the list.
-    const first = Number(lastInsertRowid) - count + 1
-    this.lastJobId = Number(lastInsertRowid)
-    this.#sql.insertPayloads.run({ first, payloads })
-    if (batch.uniques !== null) this.#transitions.uniqueKeys.insert(first, batch.type, batch.uniques, now)
-    if (traces !== null) this.#traces.insert(first, traces)
-    this.#transitions.count('new', 'enqueue', state, count)
-    return first
+    return Number(lastInsertRowid)
   }
 
   #insertOf({ differing, keys }: Batch): Database.Statement {

@@ -6,9 +6,8 @@ import { type ScheduleMoveResult, scheduleHistory } from '../../schedules.ts'
 import { scheduleHasTag } from '../../sql/schedules.ts'
 import type { EnqueueResult } from '../../store.ts'
 import { fromBatches, intoBatches } from '../batches.ts'
-import type { Answers, NewCalls, PackedMoves } from '../thread/protocol.ts'
+import type { Answers, NewCalls, PackedMove, PackedMoves } from '../thread/protocol.ts'
 
-type PackedMove = PackedMoves['moves'][number]
 type Enqueue = (calls: NewCalls, now: number) => Answers['enqueue']
 
 interface Current {
@@ -28,7 +27,8 @@ export class Schedules {
   }
 
   /** At most one move for each schedule. */
-  move({ moves, batches }: PackedMoves, now: number): ScheduleMoveResult[] {
+  move({ moves: packed, batches }: PackedMoves, now: number): ScheduleMoveResult[] {
+    const moves = JSON.parse(packed) as PackedMove[]
     const kept = moves.map((move) => this.#find(move))
     const isFresh = moves.map((move, index) => isMoveAllowed(move, kept[index]))
     const jobs = this.#enqueueFor(moves, isFresh, batches, now).values()
@@ -90,9 +90,9 @@ export class Schedules {
     const seq = (kept?.seq ?? 0) + (event === null ? 0 : 1)
     const to = event === null ? from : scheduleAfter(from, event)!
     // First: the database refuses a change without its event.
-    if (event !== null)
-      this.#sql.insertEvent.run({ id, seq, event, from: kept ? from : null, to, now, tick, jobId, details })
+    if (event !== null) this.#sql.insertEvent.run(id, seq, event, kept ? from : null, to, now, tick, jobId, details)
     if (!kept) this.#sql.insert.run({ ...plan, id, name, state: to, now })
+    else if (tick !== null) this.#sql.advance.run(plan.lastTick, plan.nextTick, plan.tzVersion, now, id)
     else this.#sql.update.run({ ...plan, id, seq, state: to, now: event === null ? null : now })
     if (seq % scheduleHistory.removedAtOnce === 0)
       this.#sql.removeOlder.run({ id, seq: seq - scheduleHistory.kept + 1 })
@@ -109,10 +109,14 @@ function prepare(db: Database.Database) {
       .pluck(),
     insertEvent: db.prepare(`
       INSERT INTO schedule_events (schedule_id, seq, event, from_state, to_state, at, tick, job_id, details)
-      VALUES (:id, :seq, :event, :from, :to, :now, :tick, :jobId, :details)`),
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
     insert: db.prepare(`
       INSERT INTO schedules (id, name, state, seq, source, spec, overlap, since, last_tick, next_tick, tz_version, problem, created_at, updated_at)
       VALUES (:id, :name, :state, 1, :source, :spec, :overlap, :since, :lastTick, :nextTick, :tzVersion, :problem, :now, :now)`),
+    // A tick changes nothing else.
+    advance: db.prepare(
+      'UPDATE schedules SET seq = seq + 1, last_tick = ?, next_tick = ?, tz_version = ?, updated_at = ? WHERE id = ?',
+    ),
     update: db.prepare(`
       UPDATE schedules SET state = :state, seq = :seq, source = :source, spec = :spec, overlap = :overlap, since = :since, last_tick = :lastTick,
         next_tick = :nextTick, tz_version = :tzVersion, problem = :problem, updated_at = coalesce(:now, updated_at)
