@@ -700,7 +700,31 @@ const jobs: readonly Mutation[] = [
   bug(
     'the first queue always goes first',
     conformance('lease lets queues take turns, job by job, whatever their names and lengths'),
-    { file: sqlite('write/claims'), find: 'this.#servedLast = queue;', replace: ';' },
+    {
+      file: sqlite('write/queue-turns'),
+      find: 'this.#servedLast = this.#lastInTurn ?? jobs.at(-1)[3];',
+      replace: ';',
+    },
+  ),
+  bug(
+    'the turns of large claims begin with the first queue',
+    [
+      'persistence/sqlite/queue-turns.test.ts',
+      'each of many queues gets its turn within eight times as many jobs as there are queues',
+    ],
+    { file: sqlite('write/queue-turns'), find: 'this.#lastInTurn = queues.at(-1);', replace: `this.#lastInTurn = '';` },
+  ),
+  bug(
+    'a large claim ends with the queues of its turns',
+    [
+      'persistence/sqlite/queue-turns.test.ts',
+      'a claim of any size takes the next jobs of each queue, none twice, and as many as there are',
+    ],
+    {
+      file: sqlite('write/claims'),
+      find: 'if (byAge && isShort(heads))',
+      replace: 'if (false)',
+    },
   ),
   bug(
     'jobs without a handler keep those behind them waiting',

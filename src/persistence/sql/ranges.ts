@@ -65,5 +65,6 @@ export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
       sets.push({ event: event.event, jobs: begun })
     }
   }
-  return sets.map(({ event, jobs }) => ({ event, ranges: intoRanges(jobs) }))
+  // By their ids, because jobs of many queues end in another order.
+  return sets.map(({ event, jobs }) => ({ event, ranges: intoRanges(jobs.sort((a, b) => a.id - b.id)) }))
 }

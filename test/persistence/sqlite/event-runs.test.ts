@@ -70,6 +70,70 @@ test('each of them has its own history and its own event ids', () => {
   expect(file.db.prepare('SELECT last_event_id FROM jobs').pluck().all()).toEqual([10, 11, 12])
 })
 
+/** Six ranges with gaps between them: more than are moved one by one. */
+const withGaps = [1, 2, 3, 5, 6, 8, 9, 10, 12, 13, 15, 16, 18, 19]
+
+test('jobs with gaps between their ids have a row for each range', () => {
+  const file = aFile()
+  file.enqueue(20)
+  const leases = file.claim(20)
+  const ended = leases.filter(({ id }) => withGaps.includes(id))
+
+  expect(file.apply('succeed', ended)).toEqual([])
+
+  expect(file.rows().slice(3)).toEqual([
+    [1, 3, 'succeed'],
+    [5, 2, 'succeed'],
+    [8, 3, 'succeed'],
+    [12, 2, 'succeed'],
+    [15, 2, 'succeed'],
+    [18, 2, 'succeed'],
+  ])
+  expect(verifyFile(file.path)).toMatchObject({ jobs: 20, events: 74, violations: [] })
+})
+
+test('of ranges with gaps between them, one whose jobs differ in their past has a row for each, and lost leases are refused', () => {
+  const file = aFile()
+  file.enqueue(20)
+  const leases = file.claim(20)
+  file.apply(
+    'release',
+    leases.filter(({ id }) => id === 9 || id === 15),
+  )
+  file.claim(1)
+  const ended = leases
+    .filter(({ id }) => withGaps.includes(id))
+    .map((lease) => (lease.id === 9 ? { ...lease, leaseToken: 5 } : lease))
+
+  expect(file.apply('succeed', ended).map(({ id }) => id)).toEqual([15])
+
+  expect(file.rows().slice(7)).toEqual([
+    [1, 3, 'succeed'],
+    [5, 2, 'succeed'],
+    [8, 1, 'succeed'],
+    [9, 1, 'succeed'],
+    [10, 1, 'succeed'],
+    [12, 2, 'succeed'],
+    [16, 1, 'succeed'],
+    [18, 2, 'succeed'],
+  ])
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('ids too far apart to be packed, or too many of them, are moved all the same', () => {
+  const file = aFile()
+  file.enqueue(14)
+  file.db.prepare("UPDATE sqlite_sequence SET seq = 20000000000 WHERE name = 'jobs'").run()
+  file.enqueue(1_400)
+  const leases = file.claim(1_414).filter(({ id }) => id % 3 !== 0)
+
+  expect(file.apply('succeed', leases)).toEqual([])
+
+  expect(leases.length).toBeGreaterThan(900)
+  expect(file.db.prepare("SELECT count(*) FROM jobs WHERE state = 'succeeded'").pluck().get()).toBe(leases.length)
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
 test('transitions are read one by one in the order of their ids, from any position', () => {
   const file = aFile()
   file.enqueue(4)

@@ -9,7 +9,7 @@ import { stateHasTag } from '../../sql/transitions.ts'
 import { toUniqueKey, uniqueKeySql } from '../../sql/unique-keys.ts'
 import { type Counted, type HistoryEvent, type JobFacts, jobFactsEventsMax, type PlaceInLine } from '../../store.ts'
 import { unreadableColumns, validJob } from '../../valid-rows.ts'
-import { queuesAfterSql } from '../write/claims.ts'
+import { queuesAfterSql } from '../write/queue-turns.ts'
 import { chainFrom } from './histories.ts'
 import { ownerSql, toOwner } from './rows.ts'
 

@@ -6,20 +6,10 @@ import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import type { JobTraces } from './job-traces.ts'
+import { QueueTurns } from './queue-turns.ts'
 import { isReadable, nextToken, type SkippedJobs } from './skipped-jobs.ts'
 import { Suspects } from './suspects.ts'
 import type { Transitions } from './transitions.ts'
-
-/** The next queue with ready jobs, after the given one: one seek. */
-const nextQueue = (last: string) =>
-  `SELECT queue FROM jobs WHERE ${isReady} AND queue > ${last} AND queue < x'' ORDER BY queue LIMIT 1`
-
-/** Up to `:most` queues with ready jobs, after the queue `:last`: one seek each. */
-export const queuesAfterSql = `
-  WITH RECURSIVE turn (queue, n) AS (
-    SELECT (${nextQueue(':last')}), 1
-    UNION ALL SELECT (${nextQueue('turn.queue')}), n + 1 FROM turn WHERE turn.queue IS NOT NULL AND n < :most)
-  SELECT queue FROM turn WHERE queue IS NOT NULL`
 
 /** Jobs without a handler here that one claim sets aside. */
 const parkMax = 200
@@ -52,9 +42,8 @@ export class Claims {
   readonly #handled: ReadonlySet<string>
   readonly #traces: JobTraces
   readonly #suspects: Suspects
+  readonly #turns: QueueTurns
   readonly #sql: ReturnType<typeof prepare>
-  /** Only a hint, so a rollback does no harm. */
-  #servedLast = ''
 
   /** `types`: those with a handler here. */
   constructor(db: Database.Database, transitions: Transitions, traces: JobTraces, types: readonly string[]) {
@@ -62,6 +51,7 @@ export class Claims {
     this.#traces = traces
     this.#handled = new Set(types)
     this.#suspects = new Suspects(db, this.#handled)
+    this.#turns = new QueueTurns(db)
     this.#sql = prepare(db)
   }
 
@@ -120,35 +110,46 @@ export class Claims {
   }
 
   /**
-   * Queues take turns from the one after the last served, job by job while more than one has any; within one by priority, `run_at`, id. It
-   * visits at most as many queues as jobs are wanted. `blocked`: queues with jobs at their head that have no handler here.
+   * The next jobs of the queues whose turn it is, job by job while more than one has any; within one by priority, `run_at`, id. `blocked`:
+   * queues with jobs at their head that have no handler here.
    */
   #choose(limit: number): { jobs: LeasedFacts[]; blocked: string[] } {
-    const queues = this.#queuesInTurn(limit)
-    const share = Math.ceil(limit / queues.length)
-    let heads = this.#heads(queues, share)
-    const found = heads.reduce((n, { handled }) => n + handled.length, 0)
-    if (found < limit)
-      heads = heads.map((head) => (head.full && share < limit ? this.#heads([head.queue], limit)[0]! : head))
+    const isShort = (heads: readonly { handled: readonly unknown[] }[]) =>
+      heads.reduce((n, { handled }) => n + handled.length, 0) < limit
+    const byAge = this.#turns.byAge(limit)
+    let heads = this.#heads(byAge ?? this.#turns.evenly(limit))
+    if (byAge && isShort(heads)) heads = this.#heads(this.#turns.evenly(limit))
+    if (isShort(heads))
+      heads = heads.map((head) =>
+        head.full && head.limit < limit ? this.#heads(new Map([[head.queue, limit]]))[0]! : head,
+      )
     const jobs: LeasedFacts[] = []
     for (let round = 0; heads.some(({ handled }) => handled.length > round); round++) {
-      for (const { queue, handled } of heads) {
+      for (const { handled } of heads) {
         if (jobs.length === limit) break
         if (handled.length <= round) continue
         jobs.push(handled[round]!)
-        this.#servedLast = queue
       }
     }
+    this.#turns.served(jobs)
     return { jobs, blocked: heads.filter(({ blocked }) => blocked).map(({ queue }) => queue) }
   }
 
-  /** The jobs that the queues would give next, each up to `limit`. */
-  #heads(queues: readonly string[], limit: number) {
-    const ready = this.#readHeads(queues, limit)
-    return queues.map((queue, index) => {
-      const jobs = ready[index]!
+  /** The jobs that each queue would give next, up to that many. */
+  #heads(shares: ReadonlyMap<string, number>) {
+    const queuesOf = new Map<number, string[]>()
+    for (const [queue, limit] of shares) {
+      const queues = queuesOf.get(limit)
+      if (queues) queues.push(queue)
+      else queuesOf.set(limit, [queue])
+    }
+    const ready = new Map<string, readonly LeasedFacts[]>()
+    for (const [limit, queues] of queuesOf)
+      for (const [index, jobs] of this.#readHeads(queues, limit).entries()) ready.set(queues[index]!, jobs)
+    return [...shares].map(([queue, limit]) => {
+      const jobs = ready.get(queue)!
       const handled = jobs.filter((job) => this.#canRun(job))
-      return { queue, handled, blocked: handled.length < jobs.length, full: jobs.length === limit }
+      return { queue, limit, handled, blocked: handled.length < jobs.length, full: jobs.length === limit }
     })
   }
 
@@ -168,14 +169,6 @@ export class Claims {
     return this.#handled.has(job[2]) && isReadable(job)
   }
 
-  /** Queues with ready jobs, from the one after the last served, around to that one. */
-  #queuesInTurn(most: number): string[] {
-    const queues = this.#sql.queuesAfter.all({ last: this.#servedLast, most }) as string[]
-    if (queues.length === most || this.#servedLast === '') return queues
-    const before = this.#sql.queuesAfter.all({ last: '', most: most - queues.length }) as string[]
-    return [...queues, ...before.filter((queue) => queue <= this.#servedLast)]
-  }
-
   /** Sets aside jobs at the head of a queue that have no handler here, so that claims skip them from now on. */
   #setAside(queue: string, aside: SkippedJobs): void {
     for (const job of this.#sql.headRows.all({ queue, limit: parkMax }) as LeasedFacts[]) {
@@ -186,7 +179,7 @@ export class Claims {
   }
 }
 
-/** Gives jobs to the requests in turn; returns those to be started, and those not. */
+/** Gives jobs to the requests in turn; returns those to be started, and those not, each by their ids. */
 function shareOut(requests: readonly ClaimRequest[], jobs: readonly LeasedFacts[]) {
   const shares = { started: [] as { id: number }[], leased: [] as { id: number }[] }
   let next = 0
@@ -195,6 +188,7 @@ function shareOut(requests: readonly ClaimRequest[], jobs: readonly LeasedFacts[
     for (const [id] of jobs.slice(next, next + limit)) share.push({ id })
     next += limit
   }
+  for (const share of Object.values(shares)) share.sort((a, b) => a.id - b.id)
   return shares
 }
 
@@ -203,7 +197,6 @@ function prepare(db: Database.Database) {
   const headOf = (queue: string) =>
     `FROM jobs WHERE ${isReady} AND queue = ${queue} ORDER BY ${orderBy(claimOrder)} LIMIT 0 + :limit`
   return {
-    queuesAfter: db.prepare(queuesAfterSql).pluck(),
     // `LeasedFacts` as one JSON text: reading it takes half the time of rows.
     heads: db
       .prepare(`

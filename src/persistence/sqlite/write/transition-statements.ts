@@ -15,16 +15,21 @@ interface Write {
   readonly move: Database.Statement
 }
 
-/** `range`: the jobs of one range. `ids`: jobs of any ids, as JSON, which have everything else in common. */
-export type JobSet = 'range' | 'ids'
+/**
+ * `range`: the jobs of one range. `ids`: jobs of any ids, as JSON. `ranges`: those of many ranges, packed. They have everything else in
+ * common.
+ */
+export type JobSet = 'range' | 'ids' | 'ranges'
 
 export interface Statements extends Write {
-  /** How many jobs of one range take the change and have the same past as its first; null if each gets its own row anyway. */
+  /** How many jobs of each range take the change and have the same past as its first; null if each gets its own row anyway. */
   readonly alike: Database.Statement | null
   readonly events: readonly EventType[]
   /** The single edge that each event takes; null if one of them may take several. */
   readonly edges: readonly Edge[] | null
 }
+
+export type IdRange = readonly [first: number, last: number, ...unknown[]]
 
 /** Where a statement gets its jobs from. */
 interface Source {
@@ -43,6 +48,13 @@ const ids: Partial<Record<Parameters<Source['part']>[0], string>> = {
   event_id: '(:event_id + :events * item.key)',
   length: '1',
 }
+const packed: typeof ids = {
+  first: '(:base + (item.value >> 20))',
+  last: '(:base + (item.value >> 20) + (item.value & 1023))',
+  logged_to: '(:base + (item.value >> 20))',
+  event_id: '(:event_id + :events * (item.value >> 10 & 1023))',
+  length: '((item.value & 1023) + 1)',
+}
 const sources: Record<JobSet, Source> = {
   range: { from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` },
   ids: {
@@ -50,6 +62,28 @@ const sources: Record<JobSet, Source> = {
     with: 'FROM json_each(:ids) AS item WHERE',
     part: (name) => ids[name] ?? `:${name}`,
   },
+  ranges: {
+    from: 'json_each(:ranges) AS item CROSS JOIN jobs ON',
+    with: 'FROM json_each(:ranges) AS item WHERE',
+    part: (name) => packed[name] ?? `:${name}`,
+  },
+}
+
+/**
+ * Ranges as numbers of 53 bits, the most that JSON keeps: 33 for the distance from the id `base`, 10 for the number of jobs in the ranges
+ * before, 10 for that of the others in its own. SQLite reads several numbers for a range in more time than it takes to move a job. Null if
+ * they do not fit.
+ */
+export function pack(ranges: readonly IdRange[]): { base: number; ranges: string } | null {
+  const base = Math.min(...ranges.map(([first]) => first))
+  let before = 0
+  const numbers: number[] = []
+  for (const [first, last] of ranges) {
+    numbers.push((first - base) * 2 ** 20 + before * 2 ** 10 + last - first)
+    before += last - first + 1
+    if (before > 2 ** 10 || first - base >= 2 ** 33) return null
+  }
+  return { base, ranges: JSON.stringify(numbers) }
 }
 
 /** The job as stored, before each event, and after the last. */
@@ -88,7 +122,7 @@ export function prepareTransitions(
   const edges = possible.every(({ length }) => length === 1) ? possible.flat() : null
   return {
     ...prepareWrite(db, events, leaseCheck, source, hasCause),
-    alike: edges && set === 'range' ? prepareAlike(db, events, leaseCheck) : null,
+    alike: edges && set !== 'ids' ? prepareAlike(db, events, leaseCheck, set) : null,
     events,
     edges,
   }
@@ -130,14 +164,19 @@ function prepareWrite(
  * Only for events that each lead from a single state: then all jobs that take them are in that state. Long histories are stored separately,
  * for their marks.
  */
-function prepareAlike(db: Database.Database, events: readonly EventType[], leaseCheck: LeaseCheck): Database.Statement {
+function prepareAlike(
+  db: Database.Database,
+  events: readonly EventType[],
+  leaseCheck: LeaseCheck,
+  set: JobSet,
+): Database.Statement {
+  const source = sources[set]
   const same = ['seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
-  return db
-    .prepare(`
-      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, leaseCheck, sources.range, 'last')}
-      WHERE head.id = :first AND head.seq + ${events.length} < ${markEvery}
-        AND ${same} AND jobs.last_event_id - jobs.id = head.last_event_id - head.id`)
-    .pluck()
+  const count = `
+    SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, leaseCheck, source, 'last')}
+    WHERE head.id = ${source.part('first')} AND head.seq + ${events.length} < ${markEvery}
+      AND ${same} AND jobs.last_event_id - jobs.id = head.last_event_id - head.id`
+  return db.prepare(set === 'range' ? count : `SELECT (${count}) FROM json_each(:ranges) AS item`).pluck()
 }
 
 /** What events change besides what the machine knows. */

@@ -6,7 +6,14 @@ import { countJobs, intoRanges, type JobRange } from '../../sql/ranges.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import { freesKeys, takesKeysBack } from '../../sql/unique-keys.ts'
 import { readEpochs } from '../file/epochs.ts'
-import { type JobSet, type LeaseCheck, prepareTransitions, type Statements } from './transition-statements.ts'
+import {
+  type IdRange,
+  type JobSet,
+  type LeaseCheck,
+  pack,
+  prepareTransitions,
+  type Statements,
+} from './transition-statements.ts'
 import { UniqueKeys } from './unique-keys.ts'
 
 type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
@@ -17,7 +24,7 @@ type Logged = readonly [first: number, length: number, from: JobNode, to: JobSta
 /** One event, or those of a claim, in order. */
 type Change = EventType | 'claim'
 
-/** Ranges that are moved one by one; the ids of more of them are passed as JSON, all at once. */
+/** Ranges that are moved one by one; more of them are passed as JSON, all at once. */
 const fewRanges = 4
 
 /** Jobs of a range that are moved together. */
@@ -34,6 +41,8 @@ interface SubRange {
 interface Values {
   readonly event_id?: number
   readonly length?: number
+  /** How many jobs are in the rows of others. */
+  readonly inRows?: number
   readonly [name: string]: unknown
 }
 
@@ -138,22 +147,32 @@ export class Transitions {
   /** The same for ranges that differ only in their ids. */
   #applyTo(ranges: readonly JobRange[], change: Change, now: number, leaseCheck: LeaseCheck, crashed: boolean): number {
     const [, , lease_token, delay_ms, error, cause] = ranges[0]!
-    const set = ranges.length > fewRanges ? 'ids' : 'range'
+    const set = setOf(ranges)
     // Mostly its type says enough of an event: no cause costs nothing.
     const statements = this.#statements(change, leaseCheck, set, cause !== null)
     const { events } = statements
     const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed), events: events.length }
     const values = { lease_token, delay_ms, error, cause, ...always }
+    if (set === 'range') return this.#takeEach(statements, values, ranges)
     return set === 'ids' ? this.#takeIds(statements, values, ranges) : this.#takeRanges(statements, values, ranges)
   }
 
   #takeIds(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
-    const ids = ranges.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, index) => first + index))
+    const ids = ranges.flatMap(singles).map(([id]) => id)
     const event_id = this.takeEventIds(ids.length * statements.events.length)
     return this.#take(statements, { ids: JSON.stringify(ids), event_id, ...values })
   }
 
+  /** Each range whose jobs have the same past is logged as one row for each event, another as one for each job. */
   #takeRanges(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
+    const counts = (statements.alike?.all({ ...values, ...pack(ranges) }) ?? []) as number[]
+    const rows = ranges.flatMap((range, index) => (counts[index] === countJobs([range]) ? [range] : singles(range)))
+    const count = countJobs(ranges)
+    const event_id = this.takeEventIds(count * statements.events.length)
+    return this.#take(statements, { event_id, inRows: count - rows.length, ...values, ...pack(rows) })
+  }
+
+  #takeEach(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
     let moved = 0
     for (const [first, last] of ranges) {
       for (const subRange of this.#split(statements, values, first, last)) {
@@ -209,8 +228,8 @@ export class Transitions {
   }
 
   #take({ logs, move, edges }: Statements, values: Values): number {
-    const { length = 1 } = values
-    const [moved, ...others] = logs.map((log) => log.run(values).changes * length)
+    const { length = 1, inRows = 0 } = values
+    const [moved, ...others] = logs.map((log) => log.run(values).changes * length + inRows)
     if (moved === 0) return 0
     if (edges) for (const { from, event, to } of edges) this.count(from, event, to, moved!)
     else {
@@ -249,6 +268,16 @@ export class Transitions {
 
 function eventsOf(change: Change): readonly EventType[] {
   return change === 'claim' ? claim : [change]
+}
+
+function setOf(ranges: readonly JobRange[]): JobSet {
+  if (ranges.length <= fewRanges) return 'range'
+  return countJobs(ranges) >= 2 * ranges.length && pack(ranges) ? 'ranges' : 'ids'
+}
+
+/** A range for each job of the range. */
+function singles([first, last]: IdRange): IdRange[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => [first + index, first + index])
 }
 
 /** For an end of a counted edge; a job that retention removed has none. */
