@@ -45,18 +45,23 @@ export class Enqueues {
   ): Promise<T> {
     const { store, tracing, assertWritable } = this.#parts
     const cause = causeText(by)
-    const checked = Array.isArray(input)
+    const isBatch = Array.isArray(input)
+    let rows = Array.isArray(input)
       ? inSlices(toRows(input, naming, cause, this.#parts))
       : [toRow(input, naming, cause, this.#parts)]
-    const rows = Array.isArray(checked) ? checked : await checked
+    if (!Array.isArray(rows)) rows = await rows
     assertWritable()
     const turn = this.#gate.enter()
     if (turn) await turn
-    const span = tracing.enqueue(rows, Array.isArray(input), caller)
+    const span = tracing.enqueue(rows, isBatch, caller)
     const trace = span ? span.context : caller
     try {
-      const result = await store.enqueue(trace ? rows.map((row) => ({ ...row, trace })) : rows)
-      const jobs = this.#storedJobs(result, Array.isArray(input))
+      const stored = store.enqueue(trace ? rows.map((row) => ({ ...row, trace })) : rows)
+      // This function keeps its variables until the commit. With them it would keep a copy of every payload on its way, and each collection of
+      // young garbage would move them.
+      rows = []
+      input = undefined
+      const jobs = this.#storedJobs(await stored, isBatch)
       span?.stored(jobs)
       return answer(jobs)
     } catch (error) {

@@ -105,15 +105,20 @@ export const createJobsRoute: ApiRoute = post({
   examples: [{ summary: 'two jobs', status: 201, body: [later, { ...later, delay_ms: 120_000, priority: 10 }] }],
   handle({ system, responseMemory }, c, body) {
     // The answer to an array may be large.
-    if (Array.isArray(body)) return responseMemory.serve(c.env.outgoing, () => createAll(system, c, body))
+    if (Array.isArray(body))
+      return responseMemory.serve(c.env.outgoing, () => answerAll(system.submit(body, clientOf(c))))
     return createOne(system, c, body)
   },
 })
 
-async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
-  if (Array.isArray(body))
-    throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
-  const jobs = await system.submit(body, clientOf(c))
+function createOne(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
+  if (!Array.isArray(body)) return answerOne(system.submit(body, clientOf(c)))
+  throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
+}
+
+/** Without the body, which an async function would keep until its end. */
+async function answerOne(stored: Promise<readonly EnqueuedJob[]>): Promise<Response> {
+  const jobs = await stored
   const job = jobs[0]!
   const location = `/jobs/${job.id}`
   if (job.created) return reply(job, 201, { location }, textOf(job))
@@ -122,9 +127,9 @@ async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Pro
   return reply(enqueuedView(job), 200, headers)
 }
 
-/** Stores all or none, and answers in the array's order. */
-async function createAll(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
-  const jobs = await system.submit(body, clientOf(c))
+/** All are stored or none; the answers have their order. */
+async function answerAll(stored: Promise<readonly EnqueuedJob[]>): Promise<Response> {
+  const jobs = await stored
   const status = jobs.some(({ created }) => created) ? 201 : 200
   return reply(jobs, status, deadJobs(jobs), `[${jobs.map(textOf).join()}]`)
 }
