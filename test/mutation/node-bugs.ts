@@ -2,6 +2,10 @@ import { bug, type Mutation } from './mutation.ts'
 
 const row = 'persistence/postgres/node/row.js'
 const nodes = (test: string) => ['persistence/postgres/nodes.test.ts', `nodes that share a database ${test}`] as const
+const runs = 'persistence/postgres/event-runs.js'
+const together = (test: string) =>
+  ['persistence/postgres/event-runs.test.ts', `jobs that make a transition together ${test}`] as const
+const outlived = together('lose their rows with the last of them, and are not told of any more once they are gone')
 
 export const nodeBugs: readonly Mutation[] = [
   bug(
@@ -35,4 +39,24 @@ export const nodeBugs: readonly Mutation[] = [
     ],
     { file: 'persistence/postgres/functions.js', text: 'IF _timeline IS NOT NULL THEN', replace: 'IF false THEN' },
   ),
+  bug('retention removes the history of jobs that share a row with one that ended earlier', outlived, {
+    file: runs,
+    text: ' AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = ANY (job_ids))',
+    replace: '',
+  }),
+  bug('a job that retention has removed has a history still', outlived, {
+    file: runs,
+    text: 'EXISTS (SELECT 1 FROM jobs WHERE jobs.id = item.job_id OFFSET 0)',
+    replace: 'true',
+  }),
+  bug('the tail ends where a page has used up a row that jobs share', outlived, {
+    file: runs,
+    text: 'LIMIT ${limit} + 1)',
+    replace: 'LIMIT ${limit})',
+  }),
+  bug('jobs share a row however far apart they are', together('have a row each if they are far apart'), {
+    file: runs,
+    text: '_is_run := (SELECT max(id) - min(id) < ${spanMax} FROM unnest(_ids) AS item (id))',
+    replace: '_is_run := true',
+  }),
 ]

@@ -56,7 +56,7 @@ export const transactionBugs: readonly Mutation[] = [
   bug(
     'a job that another has committed counts as one of the transaction',
     stores('is not that of another transaction that has used its key before'),
-    { file: functions, text: ' AND job_events.id < _first_event + 4096', replace: '' },
+    { file: functions, text: ' AND single_events.id < _first_event + 4096', replace: '' },
   ),
   bug(
     'a transaction that is older than an attempt completes it',

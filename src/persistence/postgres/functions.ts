@@ -10,6 +10,7 @@ import { freesKeys } from '../sql/unique-keys.ts'
 import { retention } from '../store.ts'
 import { amendFunction } from './amend.ts'
 import { firstEventOf } from './event-order.ts'
+import { logRuns, removeEvents, setIsRun } from './event-runs.ts'
 import { pickFunction } from './pick.ts'
 import { beginEpochFunction, timelineSql } from './server-change.ts'
 import { addCounts, assertEvents, inPlpgsql, moveSql, takeFunction } from './take.ts'
@@ -134,13 +135,13 @@ function claimSql(): string {
   const handed = ['lease_token', 'type', 'queue', 'max_attempts', 'timeout_ms', 'run_at']
   const answer = `${handOut('moved AS jobs', '_traced')} ORDER BY jobs.n`
   const lease = (events: readonly EventType[]) =>
-    `RETURN QUERY ${inPlpgsql(moveSql(events, answer, handed))};
+    `${moveSql(events, answer, { begin: 'RETURN QUERY ', handed })}
             GET DIAGNOSTICS _count = ROW_COUNT;
             _n := _n + ${events.length} * cardinality(_ids);
             ${freesKeys(events) ? uniqueKeysSql.free(take.name) : ''}`
   return `DECLARE
           _ids bigint[] := _picked[_taken + 1:_taken + _limits[_r]]; _tokens integer[]; _delays bigint[]; _errors text[]; _row_errors text[]; _causes text[];
-          _cause text; _only_in text; _moved bigint[] := _ids; _next bigint[]; _count integer;
+          _cause text; _only_in text; _moved bigint[] := _ids; _next bigint[]; _count integer; _is_run boolean;
         BEGIN
           IF _starts[_r] THEN ${lease(claim)}
           ELSE ${lease(['lease'])}
@@ -152,14 +153,46 @@ function claimSql(): string {
 /**
  * New jobs, in one statement with their payloads, events and counts, and then the unique keys and the traces that some have.
  * `check`: the function that looks at the end of the transaction whether those for which new jobs wait still hold their keys; null: it is looked
- * at once.
+ * at once. Such a transaction may be a user's, whose events are a row each, so that those of its own are easily found.
  */
 function insertSql(check: string | null): string {
+  const sentOnce = newJobParameters.map(([name]) => `_${name}`).filter((name) => name !== '_ids')
+  const isSentOnce = ['_causes', '_run_ats', '_delays'].map((name) => `coalesce(cardinality(${name}), 1) = 1`)
+  const fill = sentOnce.map(
+    (name) =>
+      `IF cardinality(${name}) < cardinality(_ids) THEN ${name} := array_fill(${name}[1], ARRAY[cardinality(_ids)]); END IF;`,
+  )
+  const store = check
+    ? `${storeSql(enqueuedRows())};`
+    : `IF _is_run THEN ${storeSql(enqueuedRun())};
+    ELSE ${storeSql(enqueuedRows())};
+    END IF;`
+  return inPlpgsql(`${check ? '' : `${setIsRun(`${isSentOnce.join(' AND ')} AND _uniques IS NULL`)};`}
+    ${fill.join('\n    ')}
+    ${store}
+    ${uniqueKeysSql.insert(check)};
+    IF _traceparents IS NOT NULL THEN
+      INSERT INTO job_traces (job_id, traceparent, tracestate)
+      SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)
+      WHERE traceparent IS NOT NULL;
+    END IF`)
+}
+
+function enqueuedRows(): string {
+  return `INSERT INTO single_events (id, job_id, seq, event, from_state, to_state, attempt, at, cause)
+      SELECT _first_event + _n + n, id, 1, 'enqueue', NULL, state, 0, _now, cause FROM item`
+}
+
+function enqueuedRun(): string {
+  const ends = { event: 'enqueue', from: 'NULL', to: 'min(state)' }
+  const run = { ...ends, lastId: '_first_event + _n + count(*)', cause: 'min(cause)', seq: '1', attempt: '0' }
+  return logRuns([run], 'item')
+}
+
+function storeSql(log: string): string {
   const names = storedNames.map(snakeCase)
   const next = after('enqueue', { ...stored, run_at: 'item.starts_at' }, '0')
-  const sentOnce = newJobParameters.map(([name]) => `_${name}`).filter((name) => name !== '_ids')
-  return inPlpgsql(`${sentOnce.map((name) => `IF cardinality(${name}) < cardinality(_ids) THEN ${name} := array_fill(${name}[1], ARRAY[cardinality(_ids)]); END IF;`).join('\n    ')}
-    WITH given AS (
+  return `WITH given AS (
       SELECT *, greatest(coalesce(run_at, _now + coalesce(delay_ms, 0)), _now) AS starts_at, terms IS NOT NULL AND ${isBehind} AS blocked
       FROM unnest(_ids, _payloads, _keys, _contents, _run_ats, _delays, _max_attempts, _causes, _uniques, ${names.map((name) => `_${name}`).join(', ')})
         WITH ORDINALITY AS item (id, payload, idempotency_key, content, run_at, delay_ms, max_attempts, cause, terms, ${names.join(', ')}, n)
@@ -171,16 +204,9 @@ function insertSql(check: string | null): string {
     ), payloads AS (
       INSERT INTO job_payloads (job_id, payload) SELECT id, payload FROM item
     ), logged AS (
-      INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, cause)
-      SELECT _first_event + _n + n, id, 1, 'enqueue', NULL, state, 0, _now, cause FROM item
+      ${log}
     )
-    ${addCounts("SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state, count(*) AS n FROM item GROUP BY state")};
-    ${uniqueKeysSql.insert(check)};
-    IF _traceparents IS NOT NULL THEN
-      INSERT INTO job_traces (job_id, traceparent, tracestate)
-      SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)
-      WHERE traceparent IS NOT NULL;
-    END IF`)
+    ${addCounts("SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state, count(*) AS n FROM item GROUP BY state")}`
 }
 
 /**
@@ -197,7 +223,7 @@ DECLARE
   _now bigint := instant(_given);
   _first_event bigint := ${firstEventOf('pg_current_xact_id()::text::bigint')};
   _n integer := 0; _from integer := 1; _until integer; _got bigint[]; _moved jsonb := '[]'; _picked bigint[]; _taken integer := 0;
-  _aside jsonb; _met boolean := false; _traced boolean; _missing integer;
+  _aside jsonb; _met boolean := false; _traced boolean; _missing integer; _is_run boolean;
 BEGIN
   IF _timeline IS NOT NULL THEN
     IF _timeline <> ${timelineSql} THEN RAISE EXCEPTION 'jobmachine: the server may have gone back' USING ERRCODE = 'JM003'; END IF;
@@ -333,7 +359,7 @@ BEGIN
   )
   SELECT array_agg(id) INTO _gone FROM gone;
   ${jobTables.map(([table]) => `DELETE FROM ${table} WHERE job_id = ANY (_gone);`).join('\n  ')}
-  DELETE FROM job_events WHERE job_id = ANY (_gone);
+  ${removeEvents('_gone')}
 END
 $$`
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { DatabaseUnusableError } from '../../errors.ts'
 import { firstEventOf } from './event-order.ts'
+import { newestId } from './event-runs.ts'
 import { serverFunctions } from './functions.ts'
 import { findLiveNode } from './live-node.ts'
 import { sql as version1 } from './migrations/0001.ts'
@@ -16,6 +17,7 @@ import { sql as version10 } from './migrations/0010.ts'
 import { sql as version11 } from './migrations/0011.ts'
 import { sql as version12 } from './migrations/0012.ts'
 import { sql as version13 } from './migrations/0013.ts'
+import { sql as version14 } from './migrations/0014.ts'
 import { assertRights, isOfRights, toRightsError } from './rights.ts'
 
 /**
@@ -36,10 +38,11 @@ export const migrations: readonly string[] = [
   version11,
   version12,
   version13,
+  version14,
 ]
 
 /** All that any version makes. */
-const ownTables = [...migrations.join('').matchAll(/CREATE TABLE (\w+)/g)].map(([, name]) => name!)
+const ownTables = [...migrations.join('').matchAll(/(?:CREATE TABLE|RENAME TO) (\w+)/g)].map(([, name]) => name!)
 
 /** The oldest server whose functions are used, as `server_version_num` has it. */
 const oldestServer = 130_000
@@ -115,7 +118,7 @@ async function isNewest(client: pg.ClientBase, schema: string): Promise<boolean>
 }
 
 /** A dump that was restored into another server, whose transactions have lower ids than those of its events. */
-const newest = (given: string) => `greatest((SELECT max(id) FROM job_events), ${given})`
+const newest = (given: string) => `greatest(${newestId()}, ${given})`
 const isBehind = (given: string) => `${newest(given)} >=
   ${firstEventOf('pg_snapshot_xmax(pg_current_snapshot())::text::bigint')}`
 

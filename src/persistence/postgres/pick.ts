@@ -58,7 +58,9 @@ const setAside = `SELECT array_agg(id) INTO _strays FROM (SELECT id, type, ${isC
 /** Where the next claims of a queue begin: at the last job taken, else at the last that is ready, else where the claims before began. */
 const setBounds = `FOREACH _queue IN ARRAY _queues LOOP
     CONTINUE WHEN NOT (_queue = ANY (_dear) OR _bounds ? _queue);
-    SELECT priority, run_at INTO _priority, _run_at FROM jobs WHERE id = ANY (_picked) AND queue = _queue
+    -- Those of one queue are in order.
+    SELECT priority, run_at INTO _priority, _run_at FROM jobs
+    WHERE id = ANY (CASE WHEN cardinality(_queues) = 1 THEN _picked[cardinality(_picked):] ELSE _picked END) AND queue = _queue
     ORDER BY priority, run_at DESC, id DESC LIMIT 1;
     IF NOT FOUND THEN
       CONTINUE WHEN _bounds ? _queue OR array_position(_queues, _queue) = ANY (_places);
@@ -150,6 +152,10 @@ BEGIN
       _place := array_position(_queues, _queue);
       ${takeHead}
       CONTINUE WHEN _ids IS NULL;
+      IF cardinality(_queues) = 1 THEN
+        _found := _ids;
+        CONTINUE;
+      END IF;
       IF _pass = 2 THEN
         SELECT coalesce(array_agg(id), '{}'), coalesce(array_agg(round), '{}'), coalesce(array_agg(place), '{}') INTO _found, _rounds, _places
         FROM unnest(_found, _rounds, _places) AS head (id, round, place) WHERE place <> _place;

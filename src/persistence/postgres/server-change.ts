@@ -1,4 +1,5 @@
 import { firstEventOf } from './event-order.ts'
+import { newestId } from './event-runs.ts'
 
 /** The least distance of what a new epoch gives out from what is known, in ids of jobs and in transactions, and more than a server gives out in a ms. */
 const leap = 1_000_000
@@ -31,12 +32,12 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('jobmachine ' || current_schema()));
   SELECT value INTO _known FROM meta WHERE name = 'place';
   IF (_known IS NOT NULL AND _known <> _place) OR _is_forced THEN
-    _lost_ms := least(greatest(instant(_given) - greatest((SELECT max(seen_at) FROM nodes), (SELECT at FROM job_events ORDER BY id DESC LIMIT 1)), 0), ${lostMaxMs});
+    _lost_ms := least(greatest(instant(_given) - greatest((SELECT max(seen_at) FROM nodes), (SELECT at FROM single_events ORDER BY id DESC LIMIT 1), (SELECT at FROM event_runs ORDER BY last_id DESC LIMIT 1)), 0), ${lostMaxMs});
     _job := (greatest((SELECT max(id) FROM jobs), nextval('job_ids')) + greatest(${leap}, coalesce(_lost_ms, 0) * ${jobsPerMs})) / ${leap} * ${leap} + ${leap + 1};
     PERFORM setval('job_ids', _job, false);
     PERFORM setval(sequence, nextval(sequence) + ${nodesLeap})
     FROM unnest(ARRAY[pg_get_serial_sequence('nodes', 'id')::regclass, pg_get_serial_sequence('writers', 'id')::regclass]) AS sequence;
-    _offset := greatest((SELECT max(id) FROM job_events), ${firstEventOf('pg_snapshot_xmax(pg_current_snapshot())::text::bigint')}) / 4096
+    _offset := greatest(${newestId()}, ${firstEventOf('pg_snapshot_xmax(pg_current_snapshot())::text::bigint')}) / 4096
       + greatest(${leap}, coalesce(_lost_ms, 0) * ${transactionsPerMs}) - _lowest;
     UPDATE meta SET value = _offset::text WHERE name = 'transaction_offset';
     -- Other nodes do not hear of one that is forced, and must not have other names for its jobs.

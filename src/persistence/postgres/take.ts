@@ -6,6 +6,7 @@ import { parkedAs } from '../sql/conditions.ts'
 import { after, byEdge, type Columns, stored, takes } from '../sql/transitions.ts'
 import { freesKeys, takesKeysBack } from '../sql/unique-keys.ts'
 import { isMovedLater } from './event-order.ts'
+import { isOneWay, logRuns, setIsRun } from './event-runs.ts'
 import { isUpdatable } from './readable.ts'
 import { uniqueKeysSql } from './unique-keys.ts'
 
@@ -35,7 +36,7 @@ export function takeFunction(name: string): string {
   const branches = [['claim', claim] as const, ...changes].map(
     ([change, events]) => `WHEN '${change}' THEN
     ${events.some(takesKeysBack) ? uniqueKeysSql.freeLapsed : ''}
-    ${inPlpgsql(moveSql(events, 'SELECT array_agg(id) INTO _moved FROM moved'))};
+    ${moveSql(events, 'SELECT array_agg(id) INTO _moved FROM moved')}
     _n := _n + ${events.length} * cardinality(_ids);
     ${events.some(takesKeysBack) ? uniqueKeysSql.takeBack : freesKeys(events) ? uniqueKeysSql.free(name) : ''}`,
   )
@@ -46,7 +47,7 @@ CREATE FUNCTION ${name}(_change text, _now bigint, _node bigint, _writer bigint,
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-  _next bigint[];
+  _next bigint[]; _is_run boolean;
 BEGIN
   CASE _change
   ${branches.join('\n  ')}
@@ -59,8 +60,29 @@ END
 $$`
 }
 
-/** One statement that moves, logs and counts; `answer` reads `moved`, which has the columns `handed` of a job besides. */
-export function moveSql(events: readonly EventType[], answer: string, handed: readonly string[] = []): string {
+/**
+ * PL/pgSQL that moves, logs and counts by one statement; `answer` reads `moved`, which has the columns `handed` of a job besides. `begin`: what
+ * comes before the statement.
+ */
+export function moveSql(
+  events: readonly EventType[],
+  answer: string,
+  { begin = '', handed = [] }: { begin?: string; handed?: readonly string[] } = {},
+): string {
+  const statement = (log: typeof logRows) => `${begin}${inPlpgsql(statementSql(events, answer, handed, log))};`
+  if (!events.every(isOneWay)) return statement(logRows)
+  return `${setIsRun('_errors IS NULL AND _causes IS NULL')};
+    IF _is_run THEN ${statement(logRun)}
+    ELSE ${statement(logRows)}
+    END IF;`
+}
+
+function statementSql(
+  events: readonly EventType[],
+  answer: string,
+  handed: readonly string[],
+  log: typeof logRows,
+): string {
   const jobs = follow(events)
   const edges = events.flatMap(edgesOn)
   const froms = new Set(edgesOn(events[0]!).map(({ from }) => from))
@@ -76,8 +98,7 @@ export function moveSql(events: readonly EventType[], answer: string, handed: re
       UPDATE jobs SET ${changes.join(', ')} FROM item WHERE jobs.id = item.id AND ${fence(events, jobs)}
       RETURNING ${['id', 'seq', 'attempt', 'state', ...handed].map((column) => `jobs.${column}`).join(', ')}, item.n, item.error, coalesce(item.cause, _cause) AS cause${known ? '' : ', item.from_state'}
     ), logged AS (
-      INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, error, cause)
-      ${events.map((_, index) => logSql(events, index, known)).join(' UNION ALL ')}
+      ${log(events, known)}
     ), counted AS (
       ${addCounts(events.map((_, index) => countSql(events, index, known)).join(' UNION ALL '))}
     )
@@ -148,16 +169,34 @@ function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
   ].join(' AND ')
 }
 
-const isOwn = `EXISTS (SELECT 1 FROM job_events
-  WHERE job_id = jobs.id AND job_events.seq = 1 AND job_events.id BETWEEN _first_event AND _first_event + 4095)`
+const isOwn = `EXISTS (SELECT 1 FROM single_events
+  WHERE job_id = jobs.id AND single_events.seq = 1 AND single_events.id BETWEEN _first_event AND _first_event + 4095)`
 
-/** The row of one of the events, from the job after all of them. */
-function logSql(events: readonly EventType[], index: number, known: boolean): string {
+/** A row for each event of each job, from the job after all of them. */
+function logRows(events: readonly EventType[], known: boolean): string {
+  const rows = events.map((event, index) => {
+    const { from, to, seq, attempt } = eventOf(events, index, known)
+    const id = `_first_event + _n + ${events.length} * (moved.n - 1) + ${index + 1}`
+    return `SELECT ${id}, moved.id, ${seq}, '${event}', ${from}, ${to}, ${attempt}, _now, moved.error, moved.cause FROM moved`
+  })
+  return `INSERT INTO single_events (id, job_id, seq, event, from_state, to_state, attempt, at, error, cause)
+      ${rows.join(' UNION ALL ')}`
+}
+
+/** A row for each event of all jobs. */
+function logRun(events: readonly EventType[], known: boolean): string {
+  const runs = events.map((event, index) => {
+    const lastId = `_first_event + _n + ${index} * cardinality(_ids) + count(*)`
+    return { ...eventOf(events, index, known), event, lastId, cause: '_cause' }
+  })
+  return logRuns(runs, 'moved')
+}
+
+/** One of the events, from the job after all of them. */
+function eventOf(events: readonly EventType[], index: number, known: boolean) {
   const later = events.slice(index + 1).map((event) => edgesOn(event))
   const attempt = later.reduce((expression, [each]) => before(each!, expression), 'moved.attempt')
-  const { from, to } = endsOf(events, index, known)
-  const id = `_first_event + _n + ${events.length} * (moved.n - 1) + ${index + 1}`
-  return `SELECT ${id}, moved.id, moved.seq - ${later.length}, '${events[index]}', ${from}, ${to}, ${attempt}, _now, moved.error, moved.cause FROM moved`
+  return { ...endsOf(events, index, known), seq: `moved.seq - ${later.length}`, attempt }
 }
 
 /** `attempt` before an edge, from what it is after it. */

@@ -10,6 +10,7 @@ import { unreadableColumns } from '../valid-rows.ts'
 import { type CheckedRow, Checks } from '../verify-checks.ts'
 import { type CheckedSchedule, type CheckedStep, checkSchedule, scheduleChecks } from '../verify-schedules.ts'
 import { changesIn, firstMaxAttempts, keptPayloads } from '../versions.ts'
+import { eventsBetween } from './event-runs.ts'
 import { isJson } from './is-json.ts'
 import { migrations } from './migrate.ts'
 import type { Query, Reads } from './reads.ts'
@@ -141,7 +142,7 @@ const rowsSql = `
 
 const eventsSql = `
   SELECT job_id AS "jobId", seq, event, from_state AS "from", to_state AS "to", attempt, at, cause
-  FROM job_events WHERE (job_id, seq) > (:from, :seq) AND job_id <= :last ORDER BY job_id, seq LIMIT ${pageEvents}`
+  FROM ${eventsBetween(':from::bigint', ':last::bigint')} WHERE (job_id, seq) > (:from, :seq) ORDER BY job_id, seq LIMIT ${pageEvents}`
 
 /** What retention should have taken along, and what the unique indexes see to while they are there. */
 const leftovers = [
@@ -150,9 +151,14 @@ const leftovers = [
     ...orphan,
   })),
   {
-    sql: `SELECT DISTINCT job_id AS id FROM job_events WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
+    sql: `SELECT DISTINCT job_id AS id FROM single_events WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
     invariant: 'I2',
     message: 'there is a history of this job, but no job',
+  },
+  {
+    sql: `SELECT first_job_id AS id FROM event_runs WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = ANY (job_ids)) LIMIT ${toldMax}`,
+    invariant: 'I2',
+    message: 'there is a history of this job and others, but no job',
   },
   {
     sql: `SELECT max(id) AS id FROM jobs WHERE idempotency_key IS NOT NULL GROUP BY idempotency_key HAVING count(*) > 1 LIMIT ${toldMax}`,

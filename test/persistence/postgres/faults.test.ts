@@ -64,7 +64,7 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
         RETURN NULL;
       END
       $$;
-      CREATE TRIGGER too_long AFTER INSERT ON ${path}.job_events REFERENCING NEW TABLE AS rows FOR EACH STATEMENT EXECUTE FUNCTION ${path}.too_long()`)
+      CREATE TRIGGER too_long AFTER INSERT ON ${path}.single_events REFERENCING NEW TABLE AS rows FOR EACH STATEMENT EXECUTE FUNCTION ${path}.too_long()`)
 
     const refused = await Promise.all([
       store.apply(jobs.slice(0, 5).map((job) => ({ ...leaseOf(job), event: 'succeed' as const }))),
@@ -112,7 +112,7 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     const [job] = await store.lease({ limit: 1, wait: false, start: true })
     await admin.query(`CREATE TABLESPACE small LOCATION '${folder}'`)
     await admin.query(`ALTER TABLE ${path}.job_payloads SET TABLESPACE small`)
-    await admin.query(`ALTER TABLE ${path}.job_events SET TABLESPACE small`)
+    await admin.query(`ALTER TABLE ${path}.single_events SET TABLESPACE small`)
     await admin.query(`CREATE TABLE ballast (filler text) TABLESPACE small`)
     let full: { code?: string } = {}
     while (full.code === undefined)

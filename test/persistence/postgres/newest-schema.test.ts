@@ -25,5 +25,6 @@ test('no version ever changes', () => {
     'e68fa271eff91518',
     '403fe2f1329d598e',
     '3c5368cfeb90da8c',
+    'c16c5767ee7b8d37',
   ])
 })

@@ -353,8 +353,8 @@ describe.skipIf(postgresMissing)('the law in the database', () => {
     ['another id', 'UPDATE jobs SET id = 77'],
     ['a job that has not ended', 'DELETE FROM jobs'],
     ['all jobs', 'TRUNCATE jobs'],
-    ['a history that is rewritten', "UPDATE job_events SET event = 'requeue'"],
-    ['a history without its job', 'DELETE FROM job_events'],
+    ['a history that is rewritten', "UPDATE single_events SET event = 'requeue'"],
+    ['a history without its job', 'DELETE FROM single_events'],
     ['another payload', "UPDATE job_payloads SET payload = '1'"],
     ['a lease without a node', 'UPDATE jobs SET lease_token = 1'],
   ])('refuses %s from a hand too', async (_, sql) => {

@@ -321,7 +321,9 @@ async function assertUnused(client: pg.ClientBase, schema: string): Promise<void
   await client.query('UPDATE nodes SET ended_at = instant(NULL) WHERE ended_at IS NULL')
   // Waits for what their writers have under way.
   await client.query(`UPDATE writers SET last_call = ${fencedCall('last_call')} WHERE last_call >= 0`)
-  const { rowCount } = await client.query('(SELECT 1 FROM jobs LIMIT 1) UNION ALL (SELECT 1 FROM job_events LIMIT 1)')
+  const { rowCount } = await client.query(
+    '(SELECT 1 FROM jobs LIMIT 1) UNION ALL (SELECT 1 FROM single_events LIMIT 1) UNION ALL (SELECT 1 FROM event_runs LIMIT 1)',
+  )
   if (rowCount !== 0) throw unusable(schema, 'has jobs already: name another schema, or drop this one')
 }
 

@@ -8,6 +8,7 @@ import {
   versionColumns,
   type WholeJob,
 } from '../../copy/whole-job.ts'
+import { eventsOf } from '../event-runs.ts'
 
 /** The rows of those jobs that are there. */
 export async function readRows(client: pg.ClientBase, ids: readonly number[]): Promise<Map<number, KnownRow>> {
@@ -80,4 +81,4 @@ export async function readJobs(
 const eventsSql = `
   SELECT job_events.job_id AS "jobId", id, seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause
   FROM unnest($1::bigint[], $2::bigint[]) AS asked (job_id, after)
-  JOIN job_events ON job_events.job_id = asked.job_id AND seq > asked.after ORDER BY job_events.job_id, seq`
+  CROSS JOIN LATERAL ${eventsOf('asked.job_id')} WHERE seq > asked.after ORDER BY job_events.job_id, seq`

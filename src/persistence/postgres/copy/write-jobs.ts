@@ -126,7 +126,7 @@ export async function writeJobs(
   const returned = jobs.filter(({ result }) => result !== null)
   await insertRows(client, 'job_results', resultColumns, returned)
   const events = jobs.flatMap(({ row, events }) => events.map((event) => ({ ...event, jobId: row.id })))
-  await insertRows(client, 'job_events', eventColumns, events)
+  await insertRows(client, 'single_events', eventColumns, events)
 }
 
 /** What handlers have reported, in the place of what was copied of it before. */
@@ -228,7 +228,7 @@ export async function removeJobs(client: pg.ClientBase, jobs: readonly KnownRow[
   if (jobs.length === 0) return
   await takeSteps(client, jobs.map(stepsToRemovable), holder)
   const ids = [jobs.map(({ id }) => id)]
-  for (const table of ['jobs', ...jobTables.map(([name]) => name), 'job_events'])
+  for (const table of ['jobs', ...jobTables.map(([name]) => name), 'single_events'])
     await client.query(`DELETE FROM ${table} WHERE ${table === 'jobs' ? 'id' : 'job_id'} = ANY ($1::bigint[])`, ids)
 }
 

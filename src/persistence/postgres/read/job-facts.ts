@@ -15,6 +15,7 @@ import {
   type PlaceInLine,
 } from '../../store.ts'
 import { unreadableColumns, validJob } from '../../valid-rows.ts'
+import { eventsOf } from '../event-runs.ts'
 import { isJson } from '../is-json.ts'
 import type { Query, Reads } from '../reads.ts'
 import { diesAtSql } from './nodes.ts'
@@ -146,12 +147,12 @@ const jobSql = `
   FROM jobs LEFT JOIN nodes ON nodes.id = node_id WHERE jobs.id = :id`
 const newestOwnerSql = `SELECT ${owner} FROM nodes WHERE serves ORDER BY id DESC LIMIT 1`
 
-const events = `SELECT ${eventColumns} FROM job_events WHERE job_id = :id`
+const events = `SELECT ${eventColumns} FROM ${eventsOf(':id::bigint')}`
 const lastEventSql = `${events} ORDER BY seq DESC LIMIT 1`
 const endings = `seq > :after AND ${stateHasTag('executing', 'from_state')}`
-const lastFailureSql = `${events} AND ${endings} AND error IS NOT NULL ORDER BY seq DESC LIMIT 1`
-const lastEndSql = `${events} AND ${endings} ORDER BY seq DESC LIMIT 1`
-const snoozesSql = `SELECT count(*) AS count, min(at) AS since FROM job_events WHERE job_id = :id AND ${endings} AND event = 'snooze'`
+const lastFailureSql = `${events} WHERE ${endings} AND error IS NOT NULL ORDER BY seq DESC LIMIT 1`
+const lastEndSql = `${events} WHERE ${endings} ORDER BY seq DESC LIMIT 1`
+const snoozesSql = `SELECT count(*) AS count, min(at) AS since FROM ${eventsOf(':id::bigint')} WHERE ${endings} AND event = 'snooze'`
 
 const replaysSql = 'SELECT n AS count, last_at AS "lastAt" FROM key_replays WHERE job_id = :id'
 

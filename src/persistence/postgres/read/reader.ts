@@ -30,6 +30,7 @@ import {
   type TransitionPage,
 } from '../../store.ts'
 import { payloadAtSql } from '../../versions.ts'
+import { eventsAfter, eventsOf, newestId } from '../event-runs.ts'
 import type { Reads } from '../reads.ts'
 import type { Horizon } from './horizon.ts'
 import { Walk } from './walk.ts'
@@ -107,7 +108,7 @@ export class Reader {
     const last = rows.at(-1)?.id
     if (last !== undefined) return { transitions, last }
     const newest = await this.#reads.one<{ id: number }>(
-      'SELECT coalesce(max(id), 0) AS id FROM job_events WHERE id < :horizon',
+      `SELECT coalesce(${newestId((id) => `${id} < :horizon`)}, 0) AS id`,
       { horizon },
     )
     return { transitions, last: Math.min(after, newest!.id) }
@@ -174,11 +175,11 @@ function withoutStack(event: HistoryEvent): HistoryEvent {
   return { ...event, error }
 }
 
-const historySql = `SELECT ${eventColumns} FROM job_events WHERE job_id = :id AND seq > :after::bigint ORDER BY seq LIMIT :limit`
+const historySql = `SELECT ${eventColumns} FROM ${eventsOf(':id::bigint')} WHERE seq > :after::bigint ORDER BY seq LIMIT :limit`
 
 const pathSql = `
-  SELECT from_state AS "from", event, to_state AS "to", count(*) AS count FROM job_events
-  WHERE job_id = :id AND seq BETWEEN :since AND :last GROUP BY from_state, event, to_state ORDER BY max(seq)`
+  SELECT from_state AS "from", event, to_state AS "to", count(*) AS count FROM ${eventsOf(':id::bigint')}
+  WHERE seq BETWEEN :since AND :last GROUP BY from_state, event, to_state ORDER BY max(seq)`
 
 /** At least the first row. */
 const endedSql = `
@@ -193,14 +194,9 @@ const endedSql = `
 /** At least the first row, and fewer than asked if their errors are long. */
 const transitionsSql = `
   SELECT * FROM (
-    SELECT id, "jobId", type, queue, seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause,
+    SELECT id, job_id AS "jobId", type, queue, seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause,
       coalesce(sum(length(error)) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
-    FROM (
-      SELECT job_events.id, job_id AS "jobId", jobs.type, jobs.queue, job_events.seq, event, from_state, to_state, job_events.attempt, at,
-        job_events.error, cause
-      FROM job_events JOIN jobs ON jobs.id = job_id WHERE job_events.id > :after AND job_events.id < :horizon
-      ORDER BY job_events.id LIMIT :limit
-    ) AS page
+    FROM ${eventsAfter(':after::bigint', ':horizon::bigint', ':limit')}
   ) AS page WHERE before <= ${errorsLengthMax} ORDER BY id`
 
 const countsSql = `

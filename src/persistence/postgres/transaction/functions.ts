@@ -1,6 +1,7 @@
 import { stateHasTag } from '../../sql/transitions.ts'
 import { planSettings } from '../connection.ts'
 import { firstEventOf } from '../event-order.ts'
+import { eventsOf } from '../event-runs.ts'
 import { channel } from '../node/row.ts'
 import { knownTimelineSql, timelineSql } from '../server-change.ts'
 import { keyUsersSql } from '../unique-keys.ts'
@@ -33,7 +34,7 @@ const rights = `LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT $
 
 /** Numbers of events that earlier calls of the same transaction have used. */
 const usedEvents =
-  'coalesce((SELECT max(id) FROM job_events WHERE id >= _first_event AND id < _first_event + 4096) - _first_event, 0)'
+  'coalesce((SELECT max(id) FROM single_events WHERE id >= _first_event AND id < _first_event + 4096) - _first_event, 0)'
 
 /** Counts of a transaction have a row that is its own, so that no two wait for each other; a node adds them to the others later. */
 const declarations = `
@@ -52,8 +53,8 @@ const hasOldSnapshot = `current_setting('transaction_isolation') IN ('repeatable
 
 const raiseOldSnapshot = `RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'jobmachine: another transaction has used the same key since this one began; roll back, and try again';`
 
-const isOwnJob = `EXISTS (SELECT 1 FROM job_events WHERE job_id = jobs.id AND seq = 1
-        AND job_events.id >= _first_event AND job_events.id < _first_event + 4096) AS "isOwn"`
+const isOwnJob = `EXISTS (SELECT 1 FROM single_events WHERE job_id = jobs.id AND seq = 1
+        AND single_events.id >= _first_event AND single_events.id < _first_event + 4096) AS "isOwn"`
 
 /** The transaction, and which of the keys its jobs have that it can see. */
 function lookFunction(name: string): string {
@@ -146,7 +147,7 @@ BEGIN
     RETURN json_build_object('outcome', 'began before');
   END IF;
   IF NOT EXISTS (${heldJob('_job', '_token')}) THEN ${raiseLost('_job')} END IF;
-  IF EXISTS (SELECT 1 FROM job_events WHERE job_id = _job AND seq >= _token AND id > _first_event) THEN
+  IF EXISTS (SELECT 1 FROM ${eventsOf('_job')} WHERE seq >= _token AND id > _first_event) THEN
     RETURN json_build_object('outcome', 'began before');
   END IF;
   INSERT INTO completions (job_id, lease_token, given, cause, result, taken_by)

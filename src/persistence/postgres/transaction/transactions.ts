@@ -5,6 +5,7 @@ import { Admission, type AdmissionFacts } from '../../admission.ts'
 import type { IncomingJob } from '../../new-jobs.ts'
 import type { EnqueuedJob, EnqueueResult, Lease, LeaseEvent, NewJobRow } from '../../store.ts'
 import type { Epochs } from '../epochs.ts'
+import { eventsOf } from '../event-runs.ts'
 import type { OwnNode } from '../nodes.ts'
 import type { Reads } from '../reads.ts'
 import { holderIn, uniquesOf } from '../unique-keys.ts'
@@ -127,7 +128,7 @@ export class Transactions {
 
   /** Whether the lease ended by a transaction that completed its job: its token is the number of its first event, of the start the next. */
   async hasCompleted({ id, leaseToken }: Lease): Promise<boolean> {
-    const sql = `SELECT 1 AS one FROM job_events WHERE job_id = :id AND seq = :leaseToken + 2 AND event = 'succeed'`
+    const sql = `SELECT 1 AS one FROM ${eventsOf(':id::bigint')} WHERE seq = :leaseToken + 2 AND event = 'succeed'`
     return (await this.#parts.reads.one(sql, { id, leaseToken })) !== undefined
   }
 }

@@ -178,14 +178,26 @@ function causesOfNotes({ event, jobs }: Change): (string | null)[] {
 
 function ofRoom({ room, claim }: Step): Given {
   if (room.length === 0) return {}
+  const claims = together(room)
   return {
-    limits: arrayText(room.map(({ limit }) => limit)),
-    starts: arrayText(room.map(({ start }) => start)),
+    limits: arrayText(claims.map(({ limit }) => limit)),
+    starts: arrayText(claims.map(({ start }) => start)),
     handled: arrayText(claim.handled),
     served: claim.served,
     bounds: JSON.stringify(claim.bounds),
     beside_suspects: claim.besideSuspects,
   }
+}
+
+/** Neighbours who ask for the same as one: each statement has a price, whatever it claims, and jobs are given out in the order of those who ask. */
+function together(room: Step['room']): Capacity[] {
+  const claims: Capacity[] = []
+  for (const { limit, start } of room) {
+    const last = claims.at(-1)
+    if (last?.start === start) claims[claims.length - 1] = { limit: last.limit + limit, start }
+    else claims.push({ limit, start })
+  }
+  return claims
 }
 
 /** A row as the driver gives it: a job, or `facts` alone. */

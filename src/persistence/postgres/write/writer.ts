@@ -5,6 +5,7 @@ import { timers } from '../../../runtime/timers.ts'
 import { toLeased } from '../../leased-facts.ts'
 import type { LeasedJob } from '../../store.ts'
 import { connect, pinPlansSql, type Settings, writerLocksSql } from '../connection.ts'
+import { eventsAfter } from '../event-runs.ts'
 import { failureOf } from '../failure.ts'
 import { leasedJobsSql, stepSql } from '../functions.ts'
 import type { Health } from '../health.ts'
@@ -160,7 +161,7 @@ export class Writer {
   /** What a transaction did, from the events that it wrote. */
   async #remember(client: pg.Client, step: Step, first: number): Promise<Answer> {
     const { rows } = await client.query<{ jobId: number; event: string; at: number }>(
-      'SELECT job_id AS "jobId", event, at FROM job_events WHERE id >= $1 AND id < $1 + 4096 ORDER BY id',
+      `SELECT job_id AS "jobId", event, at FROM ${eventsAfter('$1::bigint', '$1::bigint + 4096', '4096')} ORDER BY id`,
       [first],
     )
     const took = new Set(rows.map(({ jobId, event }) => `${event} ${jobId}`))
