@@ -51,9 +51,12 @@ export function findEdge(from: JobNode, event: JobEvent, facts: JobFacts): Edge 
     )
 }
 
+const edgesByEvent = new Map<EventType, readonly Edge[]>()
+for (const edge of edges) edgesByEvent.set(edge.event, [...(edgesByEvent.get(edge.event) ?? []), edge])
+
 /** The edges of one event, in the order of the lifecycle. */
-export function edgesOn(event: EventType): Edge[] {
-  return edges.filter((edge) => edge.event === event)
+export function edgesOn(event: EventType): readonly Edge[] {
+  return edgesByEvent.get(event) ?? []
 }
 
 /** Whether a state is one to which `event` leads. */

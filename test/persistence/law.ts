@@ -15,9 +15,9 @@ export const ofSuccess = [...new Set(edgesOn('succeed').map(({ to }) => to))]
 type Ends = Pick<Edge, 'from' | 'to'>
 
 /** Where events that are taken in order begin and end, whatever the facts. */
-export function endsOf(events: readonly EventType[]): Ends[] {
+export function endsOf(events: readonly EventType[]): readonly Ends[] {
   const [first = [], ...rest] = events.map(edgesOn)
-  return rest.reduce<Ends[]>(
+  return rest.reduce<readonly Ends[]>(
     (paths, next) =>
       paths.flatMap(({ from, to }) => next.filter((edge) => edge.from === to).map((edge) => ({ from, to: edge.to }))),
     first,
