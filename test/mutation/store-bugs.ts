@@ -1325,6 +1325,11 @@ const runs: readonly Mutation[] = [
     },
   ),
   bug(
+    'a search takes % and _ for any characters',
+    conformance('list finds what a person sees in a payload, and what is in its JSON, literally'),
+    { file: sqlite('read/walk'), text: "spelling.replace(/[\\\\%_]/g, '\\\\$&')", replace: 'spelling' },
+  ),
+  bug(
     'retention follows only the first job of a row',
     eventRuns('retention follows a row to all rows that were before it'),
     {

@@ -1,16 +1,16 @@
 import type Database from 'better-sqlite3'
 import { bulkTakes, takes } from '../../sql/transitions.ts'
-import type { Command, IdPage, ListFilter, MatchFilter } from '../../store.ts'
+import type { IdPage, ListFilter, MatchFilter } from '../../store.ts'
 
 /** Ids that one step of the walk covers: some milliseconds of work. */
 const rowsMax = 20_000
-/** Bytes of payloads and errors that one step of a search reads: a tenth of a second or so. It ends after the rows that exceed them. */
+/** Bytes of payloads that one step of a search reads: some tens of milliseconds. It ends after the jobs that exceed them. */
 const searchedBytesMax = 16_777_216
-/** Rows that a search reads before it sums their bytes. */
-const searchStepRows = 64
-/** Steps that one request makes while it has found nothing: ten million ids and a second or so, or half a second for a search. */
+/** Ids that a search covers at once: few at first, and again after `longBytes` of payloads. */
+const searchedAtOnce = { first: 64, max: 512, longBytes: 262_144 }
+/** Steps that one request makes while it has found nothing: ten million ids and a second or so, or a million and half a second for a search. */
 const stretchesMax = 500
-const searchStretchesMax = 5
+const searchStretchesMax = 50
 /**
  * How far the clock may have been set back, in ms, without hiding anything. Ids rise with `created_at`, except for jobs stored before a
  * clock that was set back has caught up.
@@ -31,13 +31,9 @@ interface Stretch {
   readonly youngest: number
 }
 
-/** What a search found in some rows; `ids` is JSON. */
-interface Step {
+/** What a search found at once; `ids` is JSON. */
+interface Found {
   readonly ids: string
-  /** Of the examined jobs: the lowest id, the number, the latest `created_at`. */
-  readonly lowest: number
-  readonly rows: number
-  readonly youngest: number
   readonly bytes: number
 }
 
@@ -95,45 +91,47 @@ export class Walk {
   #page(filter: ListFilter & Partial<MatchFilter>, before: number): Stretch {
     const lowest = before - rowsMax
     const values = { ...valuesOf(filter), lowest, before }
-    const ids = this.#statement('page', filter.command).all({ ...values, limit: filter.limit }) as number[]
-    const youngest = filter.createdFrom === undefined ? 0 : (this.#youngest.get({ lowest, before }) as number)
+    const ids = this.#statement('page', filter).all({ ...values, limit: filter.limit }) as number[]
+    return this.#stretch(filter, ids, lowest, before)
+  }
+
+  #search(filter: ListFilter & Partial<MatchFilter>, text: string, from: number): Stretch {
+    const [plain, escaped] = patterns(text)
+    const search = this.#statement(escaped === undefined ? 'search' : 'searchBoth', filter)
+    const values = { ...valuesOf(filter), plain, escaped }
+    const ids: number[] = []
+    let lowest = from
+    let bytes = 0
+    for (let atOnce = searchedAtOnce.first; lowest > from - rowsMax && bytes < searchedBytesMax; ) {
+      const before = lowest
+      lowest = Math.max(before - atOnce, from - rowsMax)
+      const found = search.get({ ...values, lowest, before }) as Found
+      const descending = (JSON.parse(found.ids) as number[]).sort((a, b) => b - a)
+      ids.push(...descending.slice(0, filter.limit - ids.length))
+      if (ids.length === filter.limit) break
+      bytes += found.bytes
+      const isLong = found.bytes > searchedAtOnce.longBytes
+      atOnce = isLong ? searchedAtOnce.first : Math.min(2 * atOnce, searchedAtOnce.max)
+    }
+    return this.#stretch(filter, ids, lowest, from)
+  }
+
+  /** All ids from `lowest` on, below `before`, were examined. */
+  #stretch({ createdFrom }: ListFilter, ids: readonly number[], lowest: number, before: number): Stretch {
+    const youngest = createdFrom === undefined ? 0 : (this.#youngest.get({ lowest, before }) as number)
     const below = this.#highest.get(lowest) as number | null
     return { ids, youngest, next: below === null ? null : below + 1 }
   }
 
-  #search(filter: ListFilter & Partial<MatchFilter>, text: string, from: number): Stretch {
-    const search = this.#statement('search', filter.command)
-    const values = { ...valuesOf(filter), ...spellings(text) }
-    const ids: number[] = []
-    let before = from
-    let rows = 0
-    let bytes = 0
-    let youngest = Number.NEGATIVE_INFINITY
-    while (rows < rowsMax && bytes < searchedBytesMax) {
-      const stepRows = Math.min(searchStepRows, rowsMax - rows)
-      const { ids: json, ...step } = search.get({ ...values, before, rows: stepRows }) as Step
-      const found = (JSON.parse(json) as number[]).sort((a, b) => b - a)
-      ids.push(...found.slice(0, filter.limit - ids.length))
-      if (ids.length === filter.limit || step.rows < stepRows) return { ids, next: null, youngest }
-      before = step.lowest
-      rows += step.rows
-      bytes += step.bytes
-      youngest = Math.max(youngest, step.youngest)
-    }
-    return { ids, next: before, youngest }
-  }
-
-  #statement(kind: keyof typeof sources, command: Command | undefined): Database.Statement {
-    const key = `${kind} ${command}`
-    const prepared = this.#prepared.get(key) ?? this.#prepare(kind, command)
-    this.#prepared.set(key, prepared)
-    return prepared
-  }
-
-  #prepare(kind: keyof typeof sources, command: Command | undefined): Database.Statement {
-    const statement = this.#db.prepare(
-      sources[kind](command ? `iif(:state IS NULL, ${bulkTakes(command)}, ${takes(command)})` : '1'),
-    )
+  #statement(kind: keyof typeof sources, filter: ListFilter & Partial<MatchFilter>): Database.Statement {
+    const { command } = filter
+    const given = filterNames.filter((name) => filter[name] !== undefined)
+    const key = [kind, command, ...given].join(' ')
+    const prepared = this.#prepared.get(key)
+    if (prepared) return prepared
+    const may = command ? [`iif(:state IS NULL, ${bulkTakes(command)}, ${takes(command)})`] : []
+    const statement = this.#db.prepare(sources[kind]([...may, ...given.map((name) => conditions[name])].join(' AND ')))
+    this.#prepared.set(key, statement)
     return kind === 'page' ? statement.pluck() : statement
   }
 }
@@ -149,34 +147,37 @@ function valuesOf({ state, type, queue, createdFrom, createdTo }: ListFilter) {
 }
 
 /**
- * In JSON, `text` may appear with escapes, or may itself be JSON: both are searched for, in lower case as SQLite's `lower` converts it, for
- * ASCII only. A search for a control character may match the letters of its escape: `\n` in `c:\\new`.
+ * In JSON, `text` may appear with escapes, or may itself be JSON: both are searched for by LIKE, which ignores the case of ASCII letters and
+ * reads 2 GB a second. It ends a pattern at a NUL, which JSON always escapes. A search for a control character may match the letters of its
+ * escape: `\n` in `c:\\new`.
  */
-function spellings(text: string): { plain: string; escaped: string | null } {
-  const lower = (spelling: string) => spelling.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
-  const plain = lower(text)
-  const escaped = lower(JSON.stringify(text).slice(1, -1))
-  return { plain, escaped: escaped === plain ? null : escaped }
+function patterns(text: string): string[] {
+  const escaped = JSON.stringify(text).slice(1, -1)
+  const spellings = text.includes('\0') ? [escaped] : [...new Set([text, escaped])]
+  return spellings.map((spelling) => `%${spelling.replace(/[\\%_]/g, '\\$&')}%`)
 }
 
-const matches = `(:state IS NULL OR state = :state) AND (:type IS NULL OR type = :type) AND (:queue IS NULL OR queue = :queue)
-  AND (:created_from IS NULL OR created_at >= :created_from) AND (:created_to IS NULL OR created_at < :created_to)`
+/** Only those that are asked for are in a statement: the others would take as long as the search itself. */
+const conditions = {
+  state: 'state = :state',
+  type: 'type = :type',
+  queue: 'queue = :queue',
+  createdFrom: 'created_at >= :created_from',
+  createdTo: 'created_at < :created_to',
+}
+const filterNames = Object.keys(conditions) as readonly (keyof typeof conditions)[]
 
-const walked = (may: string) => `(
-  SELECT id, state, type, queue, created_at, error, ${may} AS may FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :rows)`
-
-const has = (column: string) =>
-  `(instr(lower(${column}), :plain) OR (:escaped IS NOT NULL AND instr(lower(${column}), :escaped)))`
+const ofStep = (matches: string) => `id >= :lowest AND id < :before${matches && ` AND ${matches}`}`
+const has = (pattern: string) => `payload LIKE ${pattern} ESCAPE '\\' OR error LIKE ${pattern} ESCAPE '\\'`
+// Only the payloads of jobs that match the other filters are read.
+const search = (matches: string, found: string) => `
+  SELECT coalesce(sum(bytes), 0) AS bytes, json_group_array(id) FILTER (WHERE found) AS ids
+  FROM (
+    SELECT id, octet_length(payload) AS bytes, ${found} AS found
+    FROM jobs LEFT JOIN job_payloads ON job_id = id WHERE ${ofStep(matches)})`
 
 const sources = {
-  page: (may: string) =>
-    `SELECT id FROM jobs WHERE id >= :lowest AND id < :before AND ${may} AND ${matches} ORDER BY id DESC LIMIT :limit`,
-  // Only the payloads of jobs that match the other filters are read.
-  search: (may: string) => `
-    SELECT min(id) AS lowest, count(*) AS rows, max(created_at) AS youngest, coalesce(sum(bytes), 0) AS bytes,
-      json_group_array(id) FILTER (WHERE found) AS ids
-    FROM (
-      SELECT id, created_at, (coalesce(length(CAST(payload AS BLOB)), 0) + coalesce(length(error), 0)) * (1 + (:escaped IS NOT NULL)) AS bytes,
-        job_id IS NOT NULL AND (${has('payload')} OR ${has('error')}) AS found
-      FROM ${walked(may)} LEFT JOIN job_payloads ON job_id = id AND may AND ${matches})`,
+  page: (matches: string) => `SELECT id FROM jobs WHERE ${ofStep(matches)} ORDER BY id DESC LIMIT :limit`,
+  search: (matches: string) => search(matches, has(':plain')),
+  searchBoth: (matches: string) => search(matches, `${has(':plain')} OR ${has(':escaped')}`),
 }
