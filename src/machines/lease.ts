@@ -20,8 +20,8 @@ export interface PrefetchLimits {
 export interface LeasedJob extends Lease {
   readonly type: string
   readonly queue: string
-  /** JSON text. */
-  readonly payload: string
+  /** JSON text; null if it is long: it is read when the job's handler is called, so that a job that waits for a slot does not hold it. */
+  readonly payload: string | null
   /** Attempts counted before this one. */
   readonly attempt: number
   readonly maxAttempts: number

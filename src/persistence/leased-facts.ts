@@ -15,7 +15,7 @@ export type LeasedFacts = readonly [
 /** The row may have more columns. */
 export function toLeased(
   row: readonly [...LeasedFacts, ...unknown[]],
-  payload: string,
+  payload: LeasedJob['payload'],
   trace: LeasedJob['trace'],
 ): LeasedJob {
   const [id, leaseToken, type, queue, attempt, maxAttempts, timeoutMs, runAt] = row

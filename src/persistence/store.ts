@@ -194,6 +194,9 @@ export interface BackupReport {
   readonly jobs: number
 }
 
+/** Bytes of a payload up to which `lease` hands it out with its job. */
+export const leasedPayloadBytesMax = 8_192
+
 /**
  * Where jobs live. What a call has changed is on disk when its promise resolves; concurrent calls may share one commit, and none fails
  * because of another. An `enqueue` is atomic, always. An `apply`, or a `command` to many jobs, is atomic for each of its jobs: if it takes too
@@ -240,7 +243,8 @@ export interface Store {
   /**
    * Leases up to `limit` queued jobs whose type is handled here: queues take turns; within a queue the order is priority, `run_at`, id.
    * With `wait` it resolves as soon as there is at least one job, however long that takes, or with none after `stopLeasing`. With `start`
-   * the same commit starts them, for free workers that call the handler next.
+   * the same commit starts them, for free workers that call the handler next. A payload of more than `leasedPayloadBytesMax` is null;
+   * `readPayload` reads it.
    */
   lease(request: {
     readonly limit: number
@@ -307,6 +311,12 @@ export interface Store {
    * if it is no longer kept.
    */
   payloadAt(id: number, at: number): Promise<string | undefined>
+
+  /**
+   * The payload that `lease` left out, as JSON text; empty if there is none. A store on a file reads it at once, and throws: V8 may keep what
+   * a promise resolves with until a full collection.
+   */
+  readPayload(lease: Lease): string | Promise<string>
 
   find(id: number): Promise<JobRow | undefined>
   /**

@@ -517,8 +517,8 @@ const attempts: readonly Mutation[] = [
     attempt('an attempt gets a separate copy of the payload: changes by an earlier attempt are gone'),
     {
       file: 'engine/dispatch/attempt.js',
-      find: 'JSON.parse(this.#job.payload)',
-      replace: '((globalThis.parsed ??= {})[this.#job.payload] ??= JSON.parse(this.#job.payload))',
+      find: 'JSON.parse(json)',
+      replace: '((globalThis.parsed ??= {})[json] ??= JSON.parse(json))',
     },
   ),
   bug(

@@ -8,6 +8,7 @@ import {
   RetryAfterError,
   ShutdownError,
   SnoozeError,
+  UnavailableError,
   UnknownTypeError,
 } from '../../errors.ts'
 import type { Backoff } from '../../handlers/backoff.ts'
@@ -27,6 +28,7 @@ import type { LogLine, Store } from '../../persistence/store.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { toLine } from './log-line.ts'
+import type { LongPayloads } from './long-payloads.ts'
 import type { AttemptReports, Reports } from './reports.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
 
@@ -42,6 +44,7 @@ interface AttemptOptions {
   /** The database's id at the time when the job was enqueued. */
   readonly databaseIdOf: (jobId: number) => string
   readonly transactions: Pick<Store, 'complete' | 'hasCompleted'>
+  readonly longPayloads: Pick<LongPayloads, 'turn' | 'read'>
   readonly scheduleOf: (jobId: number) => ReturnType<JobContext['schedule']>
   /** The default in ms, if neither job nor handler sets one. */
   readonly timeoutMs: number
@@ -89,6 +92,8 @@ class Attempt implements RunningAttempt {
   readonly #span: ReturnType<Tracing['attempt']>
   #timer: AttemptTimer
   #controller: AbortController | undefined
+  /** Its payload was there, and fits. */
+  #isCalled = false
   #lost = false
   #settled = false
   #note: string | undefined
@@ -152,15 +157,14 @@ class Attempt implements RunningAttempt {
     const handler = this.#handler
     // The store leases no job without a handler here.
     if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
-    let given: unknown
-    try {
-      given = JSON.parse(this.#job.payload)
-    } catch {
-      const { name, message } = unreadable('its payload cannot be read, so its handler was not called')
-      throw this.#isUnfit(Object.assign(new Error(message), { name }))
-    }
+    const { payload } = this.#job
+    if (payload === null) await this.#options.longPayloads.turn()
+    if (this.aborted) throw this.aborted.reason
+    const json = payload ?? this.#options.longPayloads.read(this.#job)
+    const given = this.#parsed(typeof json === 'string' ? json : await json)
     const checked = checkPayload(handler, given, 'payload')
     if (checked.issues) throw this.#isUnfit(new PayloadError(checked.issues))
+    this.#isCalled = true
     const returned = await handler.run(
       checked.value,
       new Context(this, this.#job, this.#options.databaseIdOf(this.#job.id)),
@@ -168,6 +172,15 @@ class Attempt implements RunningAttempt {
     const unrun = unrunIn(returned)
     if (unrun) throw new TypeError(`its handler returned ${unrun}, none of which has run`)
     if (!this.#isCompleting) this.#result = this.#kept(handler, returned)
+  }
+
+  #parsed(json: string): unknown {
+    try {
+      return JSON.parse(json)
+    } catch {
+      const { name, message } = unreadable('its payload cannot be read, so its handler was not called')
+      throw this.#isUnfit(Object.assign(new Error(message), { name }))
+    }
   }
 
   #kept(handler: AnyHandler, returned: unknown): string | undefined {
@@ -338,6 +351,8 @@ class Attempt implements RunningAttempt {
 
   #eventOf(thrown: unknown): LeaseEvent {
     if (this.aborted?.reason instanceof ShutdownError) return this.#event('release')
+    // The payload cannot be read now.
+    if (thrown instanceof UnavailableError && !this.#isCalled) return this.#event('release')
     if (thrown instanceof SnoozeError) return this.#snooze(thrown)
     // A PayloadError about another job, which the handler tried to enqueue, is a failure like any other.
     if (this.#unfit && thrown === this.#unfit) return this.#event('reject', { error: describeOwnError(this.#unfit) })

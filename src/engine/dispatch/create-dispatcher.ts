@@ -12,6 +12,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { timers } from '../../runtime/timers.ts'
 import type { Inspector, SystemLog } from '../job-system.ts'
 import { createRunAttempt } from './attempt.ts'
+import { LongPayloads } from './long-payloads.ts'
 import { Reports } from './reports.ts'
 
 /** What a dispatcher is made of. */
@@ -37,6 +38,7 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
     registry,
     databaseIdOf: (jobId) => store.databaseIdOf(jobId),
     transactions: store,
+    longPayloads: new LongPayloads(store),
     scheduleOf: (jobId) => scheduleOf(store, jobId),
     timeoutMs: settings.jobTimeoutMs,
     maxResultBytes: settings.maxResultBytes,

@@ -416,6 +416,8 @@ export class PostgresStore implements Store {
   list: Store['list'] = (filter, signal) => this.#reader.list(filter, signal)
   matching: Store['matching'] = (filter) => this.#reader.matching(filter)
   payloadAt: Store['payloadAt'] = (id, at) => this.#reader.payloadAt(id, at)
+  readPayload = async ({ id, leaseToken }: Lease): Promise<string> =>
+    (await this.#reader.payloadAt(id, leaseToken)) ?? ''
   history: Store['history'] = (id, page) => this.#reader.history(id, page)
   log: Store['log'] = (id, page) => this.#reader.log(id, page)
   progressSince: Store['progressSince'] = (at) => this.#reader.progressSince(at)

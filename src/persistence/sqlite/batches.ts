@@ -9,11 +9,14 @@ export type Differing = StoredName | 'maxAttempts'
 
 const mayDiffer: readonly Differing[] = [...storedNames, 'maxAttempts']
 
+/** Characters of a payload, on average, up to which they are packed into one text. */
+const shortMax = 4_096
+
 /** Consecutive new jobs, packed so that they can be sent and stored as one. */
 export interface Batch extends Common {
   readonly count: number
-  /** Their payloads' JSON texts, as a JSON array. */
-  readonly payloads: string
+  /** Their payloads' JSON texts: as a JSON array if they are short, which is faster, and else each by itself. */
+  readonly payloads: string | readonly string[]
   /** The fields that are not the same in all of them. */
   readonly differing: readonly Differing[]
   /** Their idempotency keys, as a JSON array; null if none has one. */
@@ -76,6 +79,23 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   return batches.map((each, index) => packed(each, payloads[index]!))
 }
 
+function packedPayloads(payloads: readonly string[]): Batch['payloads'] {
+  return lengthOf(payloads) > payloads.length * shortMax ? payloads : JSON.stringify(payloads)
+}
+
+function lengthOf(texts: readonly string[]): number {
+  let length = 0
+  for (const text of texts) length += text.length
+  return length
+}
+
+/** Characters of the payloads in all batches, or somewhat more. */
+export function lengthBatched(batches: readonly Batch[]): number {
+  let length = 0
+  for (const { payloads } of batches) length += typeof payloads === 'string' ? payloads.length : lengthOf(payloads)
+  return length
+}
+
 function begin(common: Common, isBlocked: boolean): Gathered {
   const firstValues = mayDiffer.map((name) => common[name])
   return {
@@ -121,7 +141,7 @@ function packed(
   const hasRows = differing.length > 0 || isKeyed
   return {
     count: jobs.length,
-    payloads: JSON.stringify(payloads),
+    payloads: packedPayloads(payloads),
     differing,
     keys: isKeyed ? JSON.stringify(keys) : null,
     rows: hasRows ? JSON.stringify(jobs.map((job) => rowOf(job, differing, isKeyed))) : null,
@@ -154,7 +174,8 @@ export function fromBatches(batches: readonly Batch[], counts: readonly number[]
       const reasons = causes === null ? null : (JSON.parse(causes) as NewJobRow['cause'][])
       const terms = uniques === null ? null : (JSON.parse(uniques) as NewJobRow['unique'][])
       const contexts = traces === null ? null : (JSON.parse(traces) as TracePair[])
-      return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
+      const texts = typeof payloads === 'string' ? (JSON.parse(payloads) as string[]) : payloads
+      return texts.map((payload, index): NewJobRow => {
         const row = values?.[index] ?? []
         const [key, content, replaceDead] =
           keys === null ? [null] : (row.slice(differing.length) as [string | null, string, true?])

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { abortGraceMs } from '../../../src/config.ts'
 import { createRunAttempt, currentJob } from '../../../src/engine/dispatch/attempt.ts'
+import { LongPayloads } from '../../../src/engine/dispatch/long-payloads.ts'
 import { Reports } from '../../../src/engine/dispatch/reports.ts'
 import {
   AttemptTimeoutError,
@@ -15,6 +16,7 @@ import {
   RetryAfterError,
   ShutdownError,
   SnoozeError,
+  UnavailableError,
   UnknownTypeError,
 } from '../../../src/errors.ts'
 import { defineHandler, type Handler, type JobContext } from '../../../src/handlers/define.ts'
@@ -390,6 +392,63 @@ describe('an error that says what to do', () => {
       expect(settled[0]!.event).toMatchObject({ event: 'snooze', delayMs })
     },
   )
+})
+
+describe('a payload that the lease left out', () => {
+  /** An attempt with it, once it has ended; `read` as that of the store. */
+  async function outcomeWith(read: () => string | Promise<string>, abort?: Error) {
+    const given: unknown[] = []
+    const settled: (LeaseEvent | null)[] = []
+    const options = { ...optionsFor(aHandler((payload) => void given.push(payload))) }
+    const longPayloads = new LongPayloads({ readPayload: read })
+    const attempt = createRunAttempt({ ...options, longPayloads })(aLeasedJob({ payload: null }), {
+      settled: (event) => settled.push(event),
+      ended() {},
+    })
+    if (abort) attempt.abort(abort, false)
+    await vi.waitFor(() => expect(settled).toHaveLength(1))
+    return { given, event: settled[0] }
+  }
+
+  test.each([
+    ['at once', () => '{"a":1}'],
+    ['later', () => Promise.resolve('{"a":1}')],
+  ])('is read when its handler is called, if the store answers %s', async (_when, read) => {
+    expect(await outcomeWith(read)).toMatchObject({ given: [{ a: 1 }], event: { event: 'succeed' } })
+  })
+
+  test.each([
+    ['throws', (error: Error) => throwing(error)],
+    ['rejects', (error: Error) => Promise.reject(error)],
+  ])('and that the store cannot read now, so that it %s, gives the job back', async (_how, fail) => {
+    const { given, event } = await outcomeWith(() => fail(new UnavailableError('no')))
+
+    expect(given).toEqual([])
+    expect(event).toEqual({ id: 7, leaseToken: 70, event: 'release' })
+  })
+
+  test('and that is gone rejects the job', async () => {
+    expect(await outcomeWith(() => '')).toMatchObject({ given: [], event: { event: 'reject' } })
+  })
+
+  test('is not read if the attempt is aborted before', async () => {
+    const read = vi.fn(() => '1')
+
+    expect((await outcomeWith(read, new ShutdownError())).event).toMatchObject({ event: 'release' })
+    expect(read).not.toHaveBeenCalled()
+  })
+
+  test('is read in a turn of the loop in which no other is', async () => {
+    const order: string[] = []
+    const longPayloads = new LongPayloads({ readPayload: () => '' })
+    for (const name of ['a', 'b', 'c']) void longPayloads.turn().then(() => order.push(name))
+    for (let turn = 1; turn <= 3; turn++) {
+      await setImmediate()
+      order.push(`turn ${turn}`)
+    }
+
+    expect(order).toEqual(['a', 'turn 1', 'b', 'turn 2', 'c', 'turn 3'])
+  })
 })
 
 describe('a handler of which nothing has run', () => {
@@ -891,6 +950,7 @@ function optionsFor(
     registry: new Registry([handler]),
     databaseIdOf: () => 'f00d',
     transactions: { complete: async () => {}, hasCompleted: async () => false },
+    longPayloads: new LongPayloads({ readPayload: () => '' }),
     scheduleOf: async () => null,
     timeoutMs: 1_000,
     maxResultBytes: 65_536,
@@ -944,4 +1004,8 @@ function revokedProxy(): unknown {
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   return proxy
+}
+
+function throwing(error: Error): never {
+  throw error
 }

@@ -15,6 +15,19 @@ export function testLeases(open: Open): void {
       expect((await waiting).map((job) => job.id)).toEqual([id])
     })
 
+    test('leaves out a payload of more than 8 KiB, however few its characters, which is read when its job starts', async () => {
+      const { store } = await open()
+      const payloads = [8_192, 8_193].map((bytes) => `"${'x'.repeat(bytes - 2)}"`)
+      const wide = `"${'€'.repeat(2_731)}"`
+      await store.enqueue([...payloads, wide].map((payload) => aJob({ payload })))
+
+      const leased = await store.lease({ limit: 3, wait: true, start: true })
+
+      expect(leased.map(({ payload }) => payload)).toEqual([payloads[0], null, null])
+      expect(await store.readPayload(leased[1]!)).toBe(payloads[1])
+      expect(await store.readPayload(leased[2]!)).toBe(wide)
+    })
+
     test('answers at once if it may not wait', async () => {
       const { store } = await open()
 

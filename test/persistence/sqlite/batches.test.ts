@@ -85,3 +85,12 @@ test.each<Partial<NewJobRow>>([{ runAt: 1 }, { delayMs: 1 }])(
     expect(intoBatches([aJob(), aJob(difference), aJob()]).map(({ count }) => count)).toEqual([1, 1, 1])
   },
 )
+
+test('long payloads are kept apart, because to pack them into one text costs more than it saves', () => {
+  const texts = (length: number) => [`"${'"'.repeat(length)}"`, '{}']
+  const jobsOf = (length: number) => texts(length).map((payload) => aJob({ payload }))
+
+  expect(intoBatches(jobsOf(8_000))).toMatchObject([{ payloads: JSON.stringify(texts(8_000)) }])
+  expect(intoBatches(jobsOf(9_000))).toMatchObject([{ payloads: texts(9_000) }])
+  for (const jobs of [jobsOf(8_000), jobsOf(9_000)]) expect(fromBatches(intoBatches(jobs), [2])).toEqual([jobs])
+})

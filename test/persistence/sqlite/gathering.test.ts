@@ -53,3 +53,13 @@ test('five hundred jobs are sent at once', async () => {
 
   expect(callCounts()).toEqual([2, 1])
 })
+
+test('jobs with a million characters of payloads are sent at once, and those of one call together', async () => {
+  const { store, callCounts } = await aStore()
+  const payload = JSON.stringify('x'.repeat(300_000))
+  const enqueue = (count: number) => store.enqueue(Array.from({ length: count }, () => aJob({ payload })))
+
+  await Promise.all([enqueue(1), enqueue(1), enqueue(1), enqueue(1), enqueue(1), enqueue(9), enqueue(1)])
+
+  expect(callCounts()).toEqual([4, 2, 1])
+})

@@ -137,6 +137,18 @@ describe('a call that arrives while a transaction runs', () => {
     expect([...answers().keys()]).toEqual([1, 2, 3, 4])
   })
 
+  test('waits for the next transaction if there are already four million characters of payloads', () => {
+    const { ask, askDuring, commits, answers } = aThread()
+    const long = [aJob({ payload: JSON.stringify('x'.repeat(1_500_000)) })]
+    const all = [10, 20, 30, 40, 50].map((id) => [id / 10, calls([id], long)] as const)
+    askDuring([all[3]!], [all[4]!])
+
+    ask(...all.slice(0, 3))
+
+    expect(commits).toEqual([3, 5])
+    expect([...answers().keys()]).toEqual([1, 2, 3, 4, 5])
+  })
+
   test('waits for the next transaction if there are already a thousand commands', () => {
     const { ask, askDuring, commits, left } = aThread()
     const cancels = (first: number): Requests =>

@@ -201,4 +201,9 @@ function together(room: Step['room']): Capacity[] {
 }
 
 /** A row as the driver gives it: a job, or `facts` alone. */
-export type StepRow = readonly [...LeasedFacts, payload: string, trace: LeasedJob['trace'], facts: string | null]
+export type StepRow = readonly [
+  ...LeasedFacts,
+  payload: LeasedJob['payload'],
+  trace: LeasedJob['trace'],
+  facts: string | null,
+]

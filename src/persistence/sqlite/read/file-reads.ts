@@ -13,6 +13,7 @@ import type {
   JobPage,
   JobPath,
   JobRow,
+  Lease,
   ListFilter,
   MatchFilter,
   TransitionPage,
@@ -81,6 +82,16 @@ export class FileReads {
 
   payloadAt(id: number, at: number): Promise<string | undefined> {
     return this.#read((reader) => reader.payloadAt(id, at))
+  }
+
+  readPayload({ id, leaseToken }: Lease): string {
+    if (this.#isClosed) throw new UnavailableError('the system is stopped')
+    try {
+      return this.#reader.payloadAt(id, leaseToken) ?? ''
+    } catch (error) {
+      if (storageFailure(error) === null) throw error
+      throw new UnavailableError('the database cannot be read', { cause: error })
+    }
   }
 
   pathOf(id: number, upTo: number): Promise<JobPath | undefined> {

@@ -1,5 +1,5 @@
 import { countJobs } from '../../sql/ranges.ts'
-import { countBatched, fromBatches, intoBatches } from '../batches.ts'
+import { countBatched, fromBatches, intoBatches, lengthBatched } from '../batches.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import type { Writer } from '../write/writer.ts'
 import type { Part } from './group-commit.ts'
@@ -11,6 +11,8 @@ import type { Answers, Operation, Rejection, Reply, Request, Requests } from './
 const commitEventsMax = 10_000
 /** A transaction with this many events accepts no more calls that arrive while it runs: larger ones are no cheaper, and callers wait. */
 const joinEventsMax = 1_000
+/** Characters of payloads after which a transaction accepts no further call: more would hold up those that come after it. */
+const commitLengthMax = 4_194_304
 /** How long a call may wait for another process that holds the file before it is refused, in ms. */
 export const busyTimeoutMs = 2_000
 
@@ -38,6 +40,8 @@ export class Calls {
   #leasing = true
   /** Events of the current transaction. */
   #eventsTaken = 0
+  /** Characters of the payloads that it stores. */
+  #lengthTaken = 0
   #leaseTaken = false
   #reply: {
     settled: [number, Answers[Operation]][]
@@ -95,6 +99,7 @@ export class Calls {
   /** The parts of the next transaction. */
   takeParts(): Part[] {
     this.#eventsTaken = 0
+    this.#lengthTaken = 0
     this.#leaseTaken = false
     return this.#takePending()
   }
@@ -123,7 +128,8 @@ export class Calls {
     const parts: Part[] = []
     for (const call of calls) {
       const size = sizeOf(call.request)
-      const isTooMuch = this.#eventsTaken > 0 && this.#eventsTaken + size > commitEventsMax
+      const isTooMuch =
+        this.#eventsTaken > 0 && (this.#eventsTaken + size > commitEventsMax || this.#lengthTaken > commitLengthMax)
       // This transaction's maintenance was chosen before this sweep arrived.
       const isTooLate = joining && call.request.op === 'sweep'
       if (call.request.op === 'close' || this.#pending.length > 0 || isTooMuch || isTooLate) {
@@ -131,6 +137,7 @@ export class Calls {
         continue
       }
       this.#eventsTaken += size
+      if (call.request.op === 'enqueue') this.#lengthTaken += lengthBatched(call.request.batches)
       parts.push(...this.#partsOf(call))
     }
     return parts

@@ -10,6 +10,7 @@ import type {
   CommandResult,
   EnqueueResult,
   Lease,
+  LeasedJob,
   LeaseEvent,
   Recovered,
   StoreEvent,
@@ -87,7 +88,7 @@ export interface Answers {
     | readonly EnqueueResult[]
     | null
   /** The facts of leased jobs as JSON text, which costs a third of objects, their payloads, and their traces as JSON text; null if none has one. */
-  lease: { readonly facts: string; readonly payloads: readonly string[]; readonly traces: string | null }
+  lease: { readonly facts: string; readonly payloads: readonly LeasedJob['payload'][]; readonly traces: string | null }
   apply: RefusedEvent[]
   report: null
   abandon: null

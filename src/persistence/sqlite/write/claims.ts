@@ -5,6 +5,7 @@ import type { LeasedFacts } from '../../leased-facts.ts'
 import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
 import { intoRanges } from '../../sql/ranges.ts'
+import { type LeasedJob, leasedPayloadBytesMax } from '../../store.ts'
 import type { JobTraces } from './job-traces.ts'
 import { QueueTurns } from './queue-turns.ts'
 import { isReadable, nextToken, type SkippedJobs } from './skipped-jobs.ts'
@@ -22,8 +23,8 @@ const restoredAtOnce = 100
  */
 interface Claim {
   readonly jobs: readonly LeasedFacts[]
-  /** JSON text of each job's payload. */
-  readonly payloads: readonly string[]
+  /** Of each job. */
+  readonly payloads: readonly LeasedJob['payload'][]
   readonly aside: SkippedJobs
   /** The traces of those that have one, by id. */
   readonly traces: ReturnType<JobTraces['of']>
@@ -79,7 +80,7 @@ export class Claims {
     const ids = jobs.map(([id]) => id)
     return {
       jobs,
-      payloads: this.#sql.payloads.all(JSON.stringify(ids)) as string[],
+      payloads: this.#sql.payloads.all(JSON.stringify(ids)) as LeasedJob['payload'][],
       aside,
       traces: this.#traces.of(ids),
       more,
@@ -205,8 +206,11 @@ function prepare(db: Database.Database) {
           FROM (SELECT id, ${nextToken} AS token, type, queue, attempt, max_attempts, timeout_ms, run_at ${headOf('item.value')}))
         FROM json_each(:queues) AS item`)
       .pluck(),
+    // The empty text, where there is none, is not JSON: the attempt finds out. SQLite knows the length of a text without reading it.
     payloads: db
-      .prepare('SELECT payload FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value')
+      .prepare(`
+        SELECT iif(octet_length(payload) > ${leasedPayloadBytesMax}, NULL, coalesce(payload, ''))
+        FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value`)
       .pluck(),
     headRows: db
       .prepare(

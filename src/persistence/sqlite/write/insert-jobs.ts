@@ -124,7 +124,7 @@ export class JobInserts {
     // The only writer: AUTOINCREMENT gave consecutive ids in the order of the jobs.
     const first = last - count + 1
     this.lastJobId = last
-    this.#sql.insertPayloads.run({ first, payloads })
+    this.#insertPayloads(first, payloads)
     if (batch.uniques !== null) this.#transitions.uniqueKeys.insert(first, batch.type, batch.uniques, now)
     if (traces !== null) this.#traces.insert(first, traces)
     this.#transitions.count('new', 'enqueue', state, count)
@@ -161,6 +161,16 @@ export class JobInserts {
     })
     assert.equal(changes, count)
     return Number(lastInsertRowid)
+  }
+
+  #insertPayloads(first: number, payloads: Batch['payloads']): void {
+    if (typeof payloads === 'string') {
+      this.#sql.insertPayloads.run({ first, payloads })
+      return
+    }
+    for (const [index, text] of payloads.entries()) {
+      this.#sql.insertPayload.run(first + index, text)
+    }
   }
 
   #insertOf({ differing, keys }: Batch): Database.Statement {
@@ -201,6 +211,7 @@ function prepare(db: Database.Database) {
     insertPayloads: db.prepare(
       'INSERT INTO job_payloads (job_id, payload) SELECT :first + key, value FROM json_each(:payloads)',
     ),
+    insertPayload: db.prepare('INSERT INTO job_payloads (job_id, payload) VALUES (?, ?)'),
     insertEvents: db.prepare(`
       INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at, cause)
       VALUES (:event_id, coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), 0) + 1, :count, 1, 'enqueue', NULL, :state, 0, :now, :cause)`),
