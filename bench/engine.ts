@@ -22,6 +22,8 @@ const payload = z.strictObject({ message: z.string() })
 
 /** More than any figure queues. */
 const maxQueueDepth = 2_000_000
+/** Until the next attempt of a job that has failed. */
+const backoffMs = 10
 /** Ms between two checks of the counts, once the last handler was called. */
 const lookMs = 1
 
@@ -51,6 +53,7 @@ export class Engine {
           attempts.begun()
           return onRun?.(message, context)
         },
+        backoffMs: () => backoffMs,
       }),
     )
     const system = await createJobSystem({

@@ -14,6 +14,7 @@ import { latencyHalf } from './questions/latency-half.ts'
 import { memory } from './questions/memory.ts'
 import { memoryGrowth } from './questions/memory-growth.ts'
 import { mixedJobs } from './questions/mixed.ts'
+import { queues } from './questions/queues.ts'
 import { restart } from './questions/restart.ts'
 import { retention } from './questions/retention.ts'
 import { steady } from './questions/steady.ts'
@@ -33,6 +34,7 @@ export const questions: readonly Question[] = [
   backlogScheduled,
   watched,
   mixedJobs,
+  queues,
   memory,
   memoryGrowth,
   restart,
