@@ -7,6 +7,7 @@ import { endToEnd } from './questions/end-to-end.ts'
 import { enqueueBulk } from './questions/enqueue-bulk.ts'
 import { enqueueLanes } from './questions/enqueue-lanes.ts'
 import { enqueueSingle } from './questions/enqueue-single.ts'
+import { growth } from './questions/growth.ts'
 import { httpBulk } from './questions/http-bulk.ts'
 import { httpCreate } from './questions/http-create.ts'
 import { latency } from './questions/latency.ts'
@@ -39,6 +40,7 @@ export const questions: readonly Question[] = [
   memoryGrowth,
   restart,
   retention,
+  growth,
   httpCreate,
   httpBulk,
   ...brief,
