@@ -1,6 +1,25 @@
+import { shown } from '../config.ts'
+import { InvalidInputError } from '../errors.ts'
+import { didYouMean } from '../job/did-you-mean.ts'
 import type { EventCause } from '../machines/cause.ts'
 
 /** `by`: who asks, which the history keeps: actor of 1 to 255 characters, reason of 1 to 1,000; the library by default. */
 export interface CallerOptions {
   readonly by?: EventCause
+}
+
+/** Throws `InvalidInputError` if these are no options of the call, or if it does not take one of them: callers in JavaScript have no type check. */
+export function assertOptions(call: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    const message = `the options of ${call} must be an object, such as { ${known[0]} }; got ${shown(options)}`
+    throw new InvalidInputError([{ path: '', message }])
+  }
+  const unknown = Object.keys(options).filter((name) => !known.includes(name))
+  if (unknown.length === 0) return
+  throw new InvalidInputError(
+    unknown.map((path) => ({
+      path,
+      message: `is not an option of ${call}, which takes ${known.join(' and ')}${didYouMean(path, known)}`,
+    })),
+  )
 }

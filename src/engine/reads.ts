@@ -15,7 +15,10 @@ import type {
   TransitionPage,
   VerifyReport,
 } from '../persistence/store.ts'
+import { assertOptions } from './caller-options.ts'
 import type { JobFilter, JobList, JobLog, JobLogLine, JobProgress, JobSystem } from './job-system.ts'
+
+const pageOptions = ['after', 'limit']
 
 /** What a system answers from its store alone; `JobSystem` documents each method. */
 export class StoreReads {
@@ -31,19 +34,26 @@ export class StoreReads {
     return row && toJob(row)
   }
 
-  async list(given: JobFilter = {}, { signal }: Parameters<JobSystem['list']>[1] = {}): Promise<JobList> {
+  async list(given: JobFilter = {}, options: Parameters<JobSystem['list']>[1] = {}): Promise<JobList> {
+    assertOptions('list', options, ['signal'])
+    assertSignal(options.signal)
     const { limit = pageSizes.list.byDefault, cursor, ...filter } = parsed(given)
     assertWithin('limit', limit, 1, pageSizes.list.max)
-    const before = cursor === undefined ? undefined : Number(/^[0-9]{1,16}$/.exec(cursor)?.[0])
+    const before = cursor === undefined ? undefined : placeOf(cursor)
     if (before !== undefined && !Number.isSafeInteger(before)) {
       throw new InvalidInputError([{ path: 'cursor', message: 'must be the next_cursor of an earlier page' }])
     }
     const narrowed = parseFilter(filter)
-    const page = await this.#store.list({ ...narrowed, ...(before === undefined ? {} : { before }), limit }, signal)
+    const page = await this.#store.list(
+      { ...narrowed, ...(before === undefined ? {} : { before }), limit },
+      options.signal,
+    )
     return { jobs: page.jobs.map(toJob), nextCursor: page.next === null ? null : `${page.next}` }
   }
 
-  async history(id: number, { after = 0, limit = pageSizes.history.byDefault } = {}): Promise<readonly HistoryEvent[]> {
+  async history(id: number, page: Parameters<JobSystem['history']>[1] = {}): Promise<readonly HistoryEvent[]> {
+    assertOptions('history', page, pageOptions)
+    const { after = 0, limit = pageSizes.history.byDefault } = page
     assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
     assertWithin('limit', limit, 1, pageSizes.history.max)
     assertId(id)
@@ -52,7 +62,9 @@ export class StoreReads {
     return history
   }
 
-  async log(id: number, { after = 0, limit = pageSizes.log.byDefault } = {}): Promise<JobLog> {
+  async log(id: number, page: Parameters<JobSystem['log']>[1] = {}): Promise<JobLog> {
+    assertOptions('log', page, pageOptions)
+    const { after = 0, limit = pageSizes.log.byDefault } = page
     assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
     assertWithin('limit', limit, 1, pageSizes.log.max)
     assertId(id)
@@ -77,10 +89,9 @@ export class StoreReads {
     return parseJson(text)
   }
 
-  async transitions({
-    after = Number.MAX_SAFE_INTEGER,
-    limit = pageSizes.transitions.byDefault,
-  } = {}): Promise<TransitionPage> {
+  async transitions(page: Parameters<JobSystem['transitions']>[0] = {}): Promise<TransitionPage> {
+    assertOptions('transitions', page, pageOptions)
+    const { after = Number.MAX_SAFE_INTEGER, limit = pageSizes.transitions.byDefault } = page
     assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
     assertWithin('limit', limit, 1, pageSizes.transitions.max)
     return this.#store.transitions({ after, limit })
@@ -98,7 +109,9 @@ export class StoreReads {
     return this.#store.counts()
   }
 
-  async path(id: number, { at }: { readonly at?: number } = {}): Promise<JobPath> {
+  async path(id: number, options: Parameters<JobSystem['path']>[1] = {}): Promise<JobPath> {
+    assertOptions('path', options, ['at'])
+    const { at } = options
     if (at !== undefined) assertWithin('at', at, 1, Number.MAX_SAFE_INTEGER)
     assertId(id)
     const path = await this.#store.pathOf(id, at ?? Number.MAX_SAFE_INTEGER)
@@ -107,13 +120,33 @@ export class StoreReads {
     return path
   }
 
-  backup(target: string, { onProgress }: Parameters<JobSystem['backup']>[1] = {}): Promise<BackupReport> {
-    return this.#store.backup(resolve(target), onProgress)
+  async backup(target: string, options: Parameters<JobSystem['backup']>[1] = {}): Promise<BackupReport> {
+    assertOptions('backup', options, ['onProgress'])
+    if (typeof target !== 'string' || target === '')
+      throw new InvalidInputError([{ path: 'target', message: `must be the path of a file; got ${shown(target)}` }])
+    return this.#store.backup(resolve(target), onProgressOf(options))
   }
 
-  verify({ onProgress }: Parameters<JobSystem['verify']>[0] = {}): Promise<VerifyReport> {
-    return this.#store.verify(onProgress)
+  async verify(options: Parameters<JobSystem['verify']>[0] = {}): Promise<VerifyReport> {
+    assertOptions('verify', options, ['onProgress'])
+    return this.#store.verify(onProgressOf(options))
   }
+}
+
+function onProgressOf<OnProgress>({ onProgress }: { readonly onProgress?: OnProgress }): OnProgress | undefined {
+  if (onProgress === undefined || typeof onProgress === 'function') return onProgress
+  throw new InvalidInputError([{ path: 'onProgress', message: `must be a function; got ${shown(onProgress)}` }])
+}
+
+/** Throws `InvalidInputError` if it is given and is no `AbortSignal`. */
+export function assertSignal(signal: unknown): void {
+  if (signal === undefined || typeof (signal as AbortSignal | null)?.addEventListener === 'function') return
+  throw new InvalidInputError([{ path: 'signal', message: `must be an AbortSignal; got ${shown(signal)}` }])
+}
+
+/** NaN if it is no cursor. */
+function placeOf(cursor: unknown): number {
+  return Number(typeof cursor === 'string' ? /^[0-9]{1,16}$/.exec(cursor)?.[0] : undefined)
 }
 
 function parsed(filter: JobFilter): JobFilter {

@@ -5,9 +5,10 @@ import { type EnqueuedJob, unreadable } from '../job/row.ts'
 import { isAfter } from '../machines/edges.ts'
 import type { EndedJob, JobRow, LeaseEvent, Store } from '../persistence/store.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { assertOptions } from './caller-options.ts'
 import { isHandler } from './first-steps.ts'
 import type { ResultOptions } from './job-system.ts'
-import { assertId } from './reads.ts'
+import { assertId, assertSignal } from './reads.ts'
 import { ResultWaiters } from './result-waiters.ts'
 
 /** The longest delay of `setTimeout`; with a longer one it fires at once. */
@@ -20,6 +21,8 @@ interface Parts {
   /** Why the job is in its state, in a few sentences. */
   readonly explain: (id: number) => Promise<{ readonly summary: string }>
 }
+
+const waitOptions = ['timeoutMs', 'signal']
 
 /** What became of jobs, for those who wait for it. */
 export class Results {
@@ -35,7 +38,8 @@ export class Results {
   /** The result of the job; `handler`: the one that it must be of. */
   async of(id: number, options: ResultOptions = {}, handler?: AnyHandler): Promise<unknown> {
     assertId(id)
-    assertOptions(options)
+    assertOptions('result', options, waitOptions)
+    assertWait(options)
     const { timeoutMs, signal } = options
     if (!Number.isSafeInteger(id)) throw new JobNotFoundError(id)
     const wait = { timeoutMs: timeoutMs === undefined ? undefined : Math.min(timeoutMs, timerMaxMs), signal }
@@ -49,14 +53,15 @@ export class Results {
   /** Enqueues a job, or the second argument as the payload of a handler, and waits for its result. Nothing is enqueued once `signal` has fired. */
   async enqueueAndWait(given: unknown, second?: unknown, third?: unknown): Promise<unknown> {
     const handler = isHandler(given) ? given : undefined
-    const options: ResultOptions = (handler ? third : second) ?? {}
-    assertOptions(options)
+    const asked = handler ? third : second
+    const options = (asked === undefined ? {} : asked) as ResultOptions
+    assertWait(options)
     const { timeoutMs, signal, ...fields } = options
     const fault = faultOfJob(given, fields)
     if (fault) throw new InvalidInputError([fault])
     signal?.throwIfAborted()
     const { id } = await this.#parts.enqueue(given, ...(handler ? [second, fields] : []))
-    return this.of(id, options, handler)
+    return this.of(id, { timeoutMs, signal } as ResultOptions, handler)
   }
 
   /** This process has committed these outcomes. */
@@ -104,20 +109,15 @@ function otherType(id: number, type: string | null, asked: string): InvalidInput
   ])
 }
 
-function assertOptions(options: ResultOptions): void {
-  const fault = faultOf(options)
-  if (fault) throw new InvalidInputError([fault])
-}
-
-function faultOf(options: ResultOptions): InputIssue | null {
+function assertWait(options: ResultOptions): void {
   if (typeof options !== 'object' || options === null)
-    return { path: '', message: `options must be { timeoutMs, signal }; got ${shown(options)}` }
+    throw new InvalidInputError([{ path: '', message: `options must be { timeoutMs, signal }; got ${shown(options)}` }])
   const { timeoutMs, signal } = options
   if (timeoutMs !== undefined && !(timeoutMs >= 0))
-    return { path: 'timeoutMs', message: `must be 0 or more milliseconds; got ${shown(timeoutMs)}` }
-  if (signal !== undefined && typeof signal?.addEventListener !== 'function')
-    return { path: 'signal', message: `must be an AbortSignal; got ${shown(signal)}` }
-  return null
+    throw new InvalidInputError([
+      { path: 'timeoutMs', message: `must be 0 or more milliseconds; got ${shown(timeoutMs)}` },
+    ])
+  assertSignal(signal)
 }
 
 /** `fields`: options beside those of the wait, which only a handler and its payload have. */

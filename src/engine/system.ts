@@ -30,6 +30,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { timers } from '../runtime/timers.ts'
 import { Amends } from './amends.ts'
 import { Bulks } from './bulk/bulks.ts'
+import { assertOptions } from './caller-options.ts'
 import { createDispatcher } from './dispatch/create-dispatcher.ts'
 import { drain } from './drain.ts'
 import { EngineLog } from './engine-log.ts'
@@ -249,8 +250,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   }
 
   stop(options: StopOptions = {}): Promise<void> {
-    const { graceMs = this.#parts.settings.shutdownGraceMs, crashing = false } = options
-    if (typeof options !== 'object' || !(graceMs >= 0)) {
+    const { graceMs = this.#parts.settings.shutdownGraceMs, crashing = false } = options ?? {}
+    if (typeof options !== 'object' || options === null || !(graceMs >= 0)) {
       const message = `must be { graceMs }, with 0 or more milliseconds; got ${shown(options)}`
       return Promise.reject(new InvalidInputError([{ path: '', message }]))
     }
@@ -284,7 +285,9 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     }
   }
 
-  submit(body: unknown, { by = byLibrary, traceparent, tracestate }: EnqueueOptions = {}): Promise<EnqueuedJob[]> {
+  async submit(body: unknown, options: EnqueueOptions = {}): Promise<EnqueuedJob[]> {
+    assertOptions('submit', options, ['by', 'traceparent', 'tracestate'])
+    const { by = byLibrary, traceparent, tracestate } = options
     const trace = traceparent === undefined ? null : parseTraceContext(traceparent, tracestate)
     return this.#enqueues.enqueue(body, 'snake_case', by, trace, (jobs) => [...jobs])
   }
@@ -305,11 +308,9 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     return explain({ jobFacts, origin, server: this.#serverFacts(jobFacts), now: this.#parts.clock.now() })
   }
 
-  async prepareBulk(
-    command: BulkCommand,
-    filter: BulkFilter = {},
-    { by = byLibrary }: CallerOptions = {},
-  ): Promise<Bulk> {
+  async prepareBulk(command: BulkCommand, filter: BulkFilter = {}, options: CallerOptions = {}): Promise<Bulk> {
+    assertOptions('prepareBulk', options, ['by'])
+    const { by = byLibrary } = options
     this.#assertServer(`${command} jobs`)
     return this.#bulks.prepare(command, filter, by)
   }
@@ -354,7 +355,9 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     return this.#collector.census()
   }
 
-  series({ after = 0 }: { readonly after?: number } = {}): readonly Sample[] {
+  series(options: { readonly after?: number } = {}): readonly Sample[] {
+    assertOptions('series', options, ['after'])
+    const { after = 0 } = options
     return this.#collector.series(after)
   }
 
@@ -464,8 +467,9 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     id: number,
     options: NonNullable<Parameters<JobSystem['requeue']>[1]> = {},
   ): Promise<Job> {
+    // A payload beside `changes` would be forgotten, and the job would run with its old one.
+    assertOptions(event, options, event === 'requeue' ? ['by', 'changes'] : ['by'])
     const { by = byLibrary, changes } = options
-    assertOptions(event, options)
     if (changes !== undefined && event === 'requeue')
       return this.#change(id, changes, { by, naming: 'camelCase', requeue: true })
     assertId(id)
@@ -487,11 +491,20 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#results.close(() => new UnavailableError(`${why}; the job is kept, and its result can be asked for again`))
   }
 
-  readonly amend: JobSystem['amend'] = (id, changes: unknown, { by = byLibrary } = {}) =>
-    this.#change(id, changes, { by, naming: 'camelCase', requeue: false })
+  readonly amend: JobSystem['amend'] = async (id, changes: unknown, options = {}) => {
+    assertOptions('amend', options, ['by'])
+    return this.#change(id, changes, {
+      by: options.by === undefined ? byLibrary : options.by,
+      naming: 'camelCase',
+      requeue: false,
+    })
+  }
 
-  readonly submitChanges: JobSystem['submitChanges'] = (id, body, { by = byLibrary, requeue = false } = {}) =>
-    this.#change(id, body, { by, naming: 'snake_case', requeue })
+  readonly submitChanges: JobSystem['submitChanges'] = async (id, body, options = {}) => {
+    assertOptions('submitChanges', options, ['by', 'requeue'])
+    const { by = byLibrary, requeue = false } = options
+    return this.#change(id, body, { by, naming: 'snake_case', requeue })
+  }
 
   async #change(id: number, changes: unknown, options: Parameters<Amends['amend']>[2]): Promise<Job> {
     const event = options.requeue ? 'requeue' : 'amend'
@@ -521,14 +534,6 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#endWaits(`the system has failed: ${this.#failure}`)
     this.#parts.onFatal(error)
   }
-}
-
-/** A payload beside `changes` would be forgotten, and the job would run with its old one. */
-function assertOptions(event: BulkCommand, options: object): void {
-  const known = event === 'requeue' ? ['by', 'changes'] : ['by']
-  const path = Object.keys(options).find((name) => !known.includes(name))
-  if (path === undefined) return
-  throw new InvalidInputError([{ path, message: `is not an option of ${event}, which takes ${known.join(' and ')}` }])
 }
 
 /** Why the store refused an event, for the caller. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { shown } from '../config.ts'
 import { InvalidInputError } from '../errors.ts'
 import { causes, type EventCause } from '../machines/cause.ts'
 
@@ -31,9 +32,12 @@ const plainTexts: ReadonlyMap<string, string> = new Map(
  * The caller's cause as it is stored, with what the system adds: JSON text. Throws `InvalidInputError` on a cause that does not exist, and on texts that are too long.
  */
 export function causeText(
-  { cause, actor, reason }: EventCause,
+  by: EventCause,
   { bulk, schedule, tick, missed, firstMissed }: Omit<EventCause, 'cause' | 'actor' | 'reason'> = {},
 ): string {
+  if (typeof by !== 'object' || by === null)
+    throw new InvalidInputError([{ path: 'by', message: `must be { cause, actor, reason }; got ${shown(by)}` }])
+  const { cause, actor, reason } = by
   if (!Object.hasOwn(causes, cause)) {
     throw new InvalidInputError([{ path: 'by.cause', message: `must be one of: ${Object.keys(causes).join(', ')}` }])
   }

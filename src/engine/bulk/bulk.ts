@@ -4,6 +4,7 @@ import { causeText } from '../../job/cause.ts'
 import { bulkMachine } from '../../machines/bulk.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { assertOptions } from '../caller-options.ts'
 import type { Bulk, BulkCommand, BulkFilter, BulkPhase, CallerOptions, SystemLog } from '../job-system.ts'
 import type { BulkThrottle } from './bulk-throttle.ts'
 import { BulkIds } from './falling-ids.ts'
@@ -79,7 +80,9 @@ export class PreparedBulk implements Bulk {
     return this.#can(action)
   }
 
-  run(matched: number, { by }: CallerOptions = {}): void {
+  run(matched: number, options: CallerOptions = {}): void {
+    assertOptions('run', options, ['by'])
+    const { by } = options
     this.#parts.assertWritable()
     const { phase } = this
     if (!this.#can('run'))
@@ -89,7 +92,7 @@ export class PreparedBulk implements Bulk {
       throw new BulkStateError(phase, this.matched, message)
     }
     // The user who confirms it causes the changes, not the one who counted.
-    if (by) this.#cause = causeText(by, { bulk: this.id })
+    if (by !== undefined) this.#cause = causeText(by, { bulk: this.id })
     this.#take('run')
     this.#parts.log.info({ bulk: this.id, command: this.command, matched }, 'a bulk action begins')
     this.#work = this.#until(() => this.#move())

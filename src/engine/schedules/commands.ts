@@ -1,4 +1,4 @@
-import { namePattern, pageSizes } from '../../config.ts'
+import { namePattern, pageSizes, shown } from '../../config.ts'
 import {
   BackpressureError,
   InvalidInputError,
@@ -24,7 +24,7 @@ import type { NewSchedule, Schedule } from '../../schedule/fields.ts'
 import { previewTicks, timingWarnings } from '../../schedule/preview.ts'
 import { parseSchedule } from '../../schedule/request.ts'
 import { ticksOf } from '../../schedule/ticks.ts'
-import type { CallerOptions } from '../job-system.ts'
+import { assertOptions, type CallerOptions } from '../caller-options.ts'
 import type { JobFactory } from './job-factory.ts'
 import { type SchedulePlans, type Step, steps, tzVersion } from './plans.ts'
 import { type Scheduler, toMove } from './scheduler.ts'
@@ -58,14 +58,14 @@ export class ScheduleCommands implements Schedules {
     this.#parts = parts
   }
 
-  async list({
-    after,
-    limit = pageSizes.list.byDefault,
-    ended = false,
-  }: Parameters<Schedules['list']>[0] = {}): Promise<ScheduleList> {
+  async list(page: Parameters<Schedules['list']>[0] = {}): Promise<ScheduleList> {
+    assertOptions('schedules.list', page, ['after', 'limit', 'ended'])
+    const { after, limit = pageSizes.list.byDefault, ended = false } = page
     assertCount('limit', limit, pageSizes.list.max)
-    if (after !== undefined && !namePattern.test(after))
+    if (after !== undefined && !(typeof after === 'string' && namePattern.test(after)))
       throw new InvalidInputError([{ path: 'after', message: 'must be the next of the page before' }])
+    if (typeof ended !== 'boolean')
+      throw new InvalidInputError([{ path: 'ended', message: `must be true or false; got ${shown(ended)}` }])
     const { schedules, next } = await this.#parts.store.list({ after: after ?? null, limit, ended })
     return { schedules: schedules.map(toScheduleInfo), next }
   }
@@ -75,12 +75,12 @@ export class ScheduleCommands implements Schedules {
     return schedule ? toScheduleInfo(schedule) : undefined
   }
 
-  put(schedule: NewSchedule, { by = byLibrary }: CallerOptions = {}): Promise<ScheduleInfo> {
-    return this.write(schedule, 'camelCase', by, 'api')
+  async put(schedule: NewSchedule, options: CallerOptions = {}): Promise<ScheduleInfo> {
+    return this.write(schedule, 'camelCase', callerOf('schedules.put', options), 'api')
   }
 
-  submit(body: unknown, { by = byLibrary }: CallerOptions = {}): Promise<ScheduleInfo> {
-    return this.write(body, 'snake_case', by, 'api')
+  async submit(body: unknown, options: CallerOptions = {}): Promise<ScheduleInfo> {
+    return this.write(body, 'snake_case', callerOf('schedules.submit', options), 'api')
   }
 
   /** Creates the schedule, or changes the one of its name. */
@@ -138,7 +138,8 @@ export class ScheduleCommands implements Schedules {
     })
   }
 
-  async trigger(name: string, { by = byLibrary }: CallerOptions = {}): Promise<{ readonly jobId: number }> {
+  async trigger(name: string, options: CallerOptions = {}): Promise<{ readonly jobId: number }> {
+    const by = callerOf('schedules.trigger', options)
     const jobId = await this.#change(name, 'trigger', by, (kept) => {
       const live = assertAllowed(kept, name, 'trigger')
       return { event: 'trigger', plan: steps.planOf(live), tick: null, details: { by }, makesJob: true }
@@ -146,11 +147,8 @@ export class ScheduleCommands implements Schedules {
     return { jobId: jobId! }
   }
 
-  async preview(
-    name: string,
-    { count = pageSizes.preview.byDefault }: { count?: number } = {},
-  ): Promise<SchedulePreview> {
-    assertCount('n', count, pageSizes.preview.max)
+  async preview(name: string, options: Parameters<Schedules['preview']>[1] = {}): Promise<SchedulePreview> {
+    const count = previewCount('schedules.preview', options)
     const { now, schedule } = await this.#kept(name)
     if (!schedule) throw new ScheduleNotFoundError(name)
     const { timing } = this.#read(schedule).schedule
@@ -158,11 +156,8 @@ export class ScheduleCommands implements Schedules {
     return { ticks: previewTicks(timing, schedule.since, after, count), warnings: timingWarnings(timing, now) }
   }
 
-  async previewNew(
-    body: unknown,
-    { count = pageSizes.preview.byDefault }: { count?: number } = {},
-  ): Promise<SchedulePreview> {
-    assertCount('n', count, pageSizes.preview.max)
+  async previewNew(body: unknown, options: Parameters<Schedules['previewNew']>[1] = {}): Promise<SchedulePreview> {
+    const count = previewCount('schedules.previewNew', options)
     const given = this.parse(body, 'snake_case')
     const { now, schedule } = await this.#parts.store.find(given.name)
     const isLive = schedule !== null && hasScheduleTag(schedule.state, 'live')
@@ -176,8 +171,11 @@ export class ScheduleCommands implements Schedules {
 
   async history(
     name: string,
-    { before = Number.MAX_SAFE_INTEGER, limit = pageSizes.history.byDefault } = {},
+    page: Parameters<Schedules['history']>[1] = {},
   ): Promise<readonly ScheduleHistoryEvent[]> {
+    assertOptions('schedules.history', page, ['before', 'limit'])
+    const { before = Number.MAX_SAFE_INTEGER, limit = pageSizes.history.byDefault } = page
+    assertCount('before', before, Number.MAX_SAFE_INTEGER)
     assertCount('limit', limit, pageSizes.history.max)
     const { schedule } = await this.#kept(name)
     if (!schedule) throw new ScheduleNotFoundError(name)
@@ -189,9 +187,10 @@ export class ScheduleCommands implements Schedules {
   async #command(
     event: ScheduleEventType,
     name: string,
-    { by = byLibrary }: CallerOptions,
+    options: CallerOptions,
     decide: (kept: ScheduleEntry, by: EventCause, now: number) => Step,
   ): Promise<ScheduleInfo> {
+    const by = callerOf(`schedules.${event}`, options)
     await this.#change(name, event, by, (kept, now) => decide(assertAllowed(kept, name, event), by, now))
     return this.#found(name)
   }
@@ -268,6 +267,10 @@ export class ScheduleCommands implements Schedules {
 
   /** What is stored under a name. A text that is no name is not asked for: a store may refuse to look for it. */
   async #kept(name: string): ReturnType<ScheduleStore['find']> {
+    if (typeof name !== 'string')
+      throw new InvalidInputError([
+        { path: 'name', message: `must be the name of a schedule, a text; got ${shown(name)}` },
+      ])
     return namePattern.test(name) ? this.#parts.store.find(name) : { now: 0, schedule: null }
   }
 
@@ -349,6 +352,18 @@ function fullError(name: string, queue: string | null, depth: number): Backpress
     `${depth} jobs are waiting already${where}: there is no room for a job of the schedule ${name}`,
     retryAfterMs,
   )
+}
+
+function callerOf(call: string, options: CallerOptions): EventCause {
+  assertOptions(call, options, ['by'])
+  return options.by === undefined ? byLibrary : options.by
+}
+
+function previewCount(call: string, options: { readonly count?: number }): number {
+  assertOptions(call, options, ['count'])
+  const { count = pageSizes.preview.byDefault } = options
+  assertCount('count', count, pageSizes.preview.max)
+  return count
 }
 
 function assertCount(path: string, value: number, max: number): void {
