@@ -76,15 +76,15 @@ export class ScheduleCommands implements Schedules {
   }
 
   async put(schedule: NewSchedule, options: CallerOptions = {}): Promise<ScheduleInfo> {
-    return this.write(schedule, 'camelCase', callerOf('schedules.put', options), 'api')
+    return this.#found(await this.write(schedule, 'camelCase', callerOf('schedules.put', options), 'api'))
   }
 
   async submit(body: unknown, options: CallerOptions = {}): Promise<ScheduleInfo> {
-    return this.write(body, 'snake_case', callerOf('schedules.submit', options), 'api')
+    return this.#found(await this.write(body, 'snake_case', callerOf('schedules.submit', options), 'api'))
   }
 
-  /** Creates the schedule, or changes the one of its name. */
-  async write(input: unknown, naming: Naming, by: EventCause, source: ScheduleSource): Promise<ScheduleInfo> {
+  /** Creates the schedule, or changes the one of its name; returns that. A user's must have a tick left; one that the program declares may have ended. */
+  async write(input: unknown, naming: Naming, by: EventCause, source: ScheduleSource): Promise<string> {
     const given = this.parse(input, naming)
     const spec = specOf(given)
     await this.#change(given.name, 'edit', by, (kept, now) => {
@@ -93,9 +93,9 @@ export class ScheduleCommands implements Schedules {
       const isSame = kept.spec === spec && kept.state !== 'broken'
       if (isSame && (kept.source === source || source === 'api')) return null
       if (source === 'api') assertNotInCode(kept, 'edit')
-      return this.#edited(kept, given, next, by, now)
+      return this.#edited(kept, given, next, by, now, naming)
     })
-    return this.#found(given.name)
+    return given.name
   }
 
   /** Checks what a caller wrote; throws with every fault. */
@@ -198,14 +198,18 @@ export class ScheduleCommands implements Schedules {
   #edited(
     kept: ScheduleEntry,
     given: Schedule,
-    next: Pick<Step['plan'], 'source' | 'spec' | 'overlap' | 'tzVersion' | 'problem'>,
+    written: Pick<Step['plan'], 'source' | 'spec' | 'overlap' | 'tzVersion' | 'problem'>,
     by: EventCause,
     now: number,
+    naming: Naming,
   ): Step {
     const { since, lastTick } = this.#phaseOf(kept, given, now)
-    const nextTick = kept.state === 'paused' ? null : ticksOf(given.timing, since).next(lastTick)
-    const details = { by, changed: changedFields(kept.spec, next.spec) }
-    return { event: 'edit', plan: { ...next, since, lastTick, nextTick }, tick: null, details, makesJob: false }
+    const isPaused = kept.state === 'paused'
+    const next = ticksOf(given.timing, since).next(isPaused ? Math.max(lastTick, now) : lastTick)
+    if (next === null && written.source === 'api') throw noTickLeft(naming)
+    const nextTick = isPaused ? null : next
+    const details = { by, changed: changedFields(kept.spec, written.spec) }
+    return { event: 'edit', plan: { ...written, since, lastTick, nextTick }, tick: null, details, makesJob: false }
   }
 
   /** From where the ticks of an edited schedule count. */
@@ -286,8 +290,9 @@ function created(
   by: EventCause,
   now: number,
   naming: Naming,
-): Step {
+): Step | null {
   const nextTick = ticksOf(timing, now).next(now)
+  if (nextTick === null && next.source === 'code') return null
   if (nextTick === null) throw noTickLeft(naming)
   return {
     event: 'create',

@@ -243,6 +243,21 @@ describe('a schedule', () => {
     expect((await system.schedules.list({ ended: true })).schedules.map(({ name }) => name)).toEqual(['report'])
   })
 
+  test('that has no tick left is refused as a new one and as a change, also of a paused one', async () => {
+    const { system, clock, events } = await start()
+    const refused = { issues: [{ path: 'endsAt', message: 'must be after the next tick: none is left' }] }
+    const ended = aSchedule({ endsAt: startAt - 1 })
+    await expect(system.schedules.put(ended)).rejects.toMatchObject(refused)
+
+    await system.schedules.put(aSchedule())
+    await expect(system.schedules.put(ended)).rejects.toMatchObject(refused)
+    await system.schedules.pause('report')
+    await clock.moveTo(startAt + 10 * minute)
+    await expect(system.schedules.put(aSchedule({ endsAt: startAt + 5 * minute }))).rejects.toMatchObject(refused)
+
+    expect(await events()).toEqual(['create', 'pause'])
+  })
+
   test('delays its jobs by its jitter, not its ticks', async () => {
     const { system, clock, ticks } = await start()
     await system.schedules.put(aSchedule({ jitterMs: 20 * second }))
@@ -457,6 +472,17 @@ describe('a schedule that the program declares', () => {
     expect(await second.system.schedules.find('by-a-user')).toMatchObject({ source: 'api', state: 'active' })
     const third = await second.restart({ schedules: undefined as never })
     expect(await third.system.schedules.find('report')).toMatchObject({ state: 'active' })
+  })
+
+  test('and that has no tick left is not made, ends if it is there, and holds up no other', async () => {
+    const ended = aSchedule({ name: 'ended', endsAt: startAt - minute })
+    const first = await start({ schedules: [ended, aSchedule()] })
+    expect((await first.system.schedules.list({ ended: true })).schedules.map(({ name }) => name)).toEqual(['report'])
+
+    const second = await first.restart({ schedules: [aSchedule({ endsAt: startAt - minute })] })
+    await second.clock.moveTo(startAt + minute)
+
+    expect(await second.system.schedules.find('report')).toMatchObject({ state: 'ended' })
   })
 
   test('does not move its last tick when it is declared again', async () => {
