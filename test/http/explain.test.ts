@@ -29,7 +29,7 @@ describe('GET /jobs/:id/explain', () => {
         /^Job 1 \(echo\) is scheduled: an HTTP client enqueued it .+, with a delay of 1 h\. It can run in .+, at .+\.$/,
       ),
       advice:
-        'Wait: it runs by itself at that time. To let it run now, edit it: set `delay_ms` to 0 (`delayMs` in the library).',
+        'Wait: it runs by itself at that time. To let it run now, edit it: set `run_at` to the present (`runAt` in the library).',
       because: {
         seq: 1,
         event: 'enqueue',

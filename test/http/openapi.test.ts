@@ -249,6 +249,7 @@ describe('a tour through the API', () => {
     await post(`/bulk/${bulk!.id}/stop`, undefined, 200)
     const nightly = { cron: '0 2 * * *', job: { type: 'echo', payload: 1 } }
     check(judge, 'PUT', '/schedules/nightly', await server.post('/schedules/nightly', nightly, 'PUT'), 200)
+    await post('/schedules/preview', { name: 'nightly', ...nightly }, 200)
     await post('/schedules/nightly/trigger', undefined, 201)
     for (const path of ['', '/nightly', '/nightly/preview', '/nightly/history']) await get(`/schedules${path}`, 200)
     for (const command of ['pause', 'resume']) await post(`/schedules/nightly/${command}`, { reason: 'a test' }, 200)
@@ -305,6 +306,7 @@ describe('a tour through the API', () => {
     await get('/bulk/nope', 404)
     await get('/events?job_id=0', 400)
     await send('PUT', '/schedules/x', { headers: json, body: '{ "cron": "61 * * * *" }' }, 400)
+    await post('/schedules/preview', { cron: '61 * * * *' }, 400)
     for (const path of ['', '/preview', '/history']) await get(`/schedules/x${path}`, 404)
     await send('DELETE', '/schedules/x', {}, 404)
     for (const command of ['pause', 'resume', 'trigger']) await post(`/schedules/x/${command}`, undefined, 404)

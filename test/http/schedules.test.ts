@@ -46,6 +46,21 @@ describe('a schedule over HTTP', () => {
     expect((await server.get('/schedules?ended=true')).body.schedules).toHaveLength(2)
   })
 
+  test('is previewed before it is made and before it is changed, and nothing is stored', async () => {
+    const preview = (body: object) => server.post('/schedules/preview', body)
+    const made = await preview({ name: 'not-yet', ...nightly })
+    const faults = await preview({ name: 'not-yet', ...nightly, cron: '61 * * * *' })
+    await put('weekly', { ...nightly, cron: '0 9 * * 1' })
+    const changed = await preview({ name: 'weekly', ...nightly, cron: '0 10 * * 1' })
+
+    expect([made.status, made.body.ticks.length, made.body.warnings.length]).toEqual([200, 5, 1])
+    expect([faults.status, faults.body.errors[0].path]).toEqual([400, 'cron'])
+    expect(changed.body.ticks[0].local).toContain('10:00:00')
+    expect((await server.get('/schedules/not-yet')).status).toBe(404)
+    expect((await server.get('/schedules/weekly')).body).toMatchObject({ cron: '0 9 * * 1', seq: 1 })
+    await server.post('/schedules/weekly', undefined, 'DELETE')
+  })
+
   test('is named with its missed ticks by the history of its job, and by why that is scheduled', async () => {
     const clock = new TestClock(Date.UTC(2030, 0, 1))
     const own = await startHttp({ clock, now: () => clock.now() } as never)

@@ -119,7 +119,7 @@ export const waiting: readonly Situation[] = [
     action: 'Cancel it and enqueue it anew with run_at, or a right delay; or cancel and requeue to run it now.',
     says: /with a delay of 60 years \(read as a date, that is 2030-01-16T09:00:00\.000Z\)\. It can run in 60 years/,
     advises:
-      /^To run it now, edit it: set `delay_ms` to 0 .*; for another time set `run_at` .* it probably passed a date \(2030-01-16T09:00:00\.000Z, 1 d ago\) as the delay, and must pass it as run_at/,
+      /^To run it now, edit it: set `run_at` to the present, or to the time that was meant .* it probably passed a date \(2030-01-16T09:00:00\.000Z, 1 d ago\) as the delay, and must pass it as run_at/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'send-reminder', payload, run: () => undefined })],

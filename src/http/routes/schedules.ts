@@ -22,6 +22,8 @@ import { type ApiRoute, get, post, put, remove } from './route.ts'
 
 const newSchedule = named('NewSchedule', newScheduleSchema.partial({ name: true }))
 
+const wholeSchedule = named('NamedSchedule', newScheduleSchema)
+
 const schedule = named(
   'Schedule',
   z.strictObject({
@@ -217,6 +219,21 @@ export const scheduleRoutes: readonly ApiRoute[] = [
     limit: 'read',
     async handle({ system }, c, { n = 5 }) {
       return reply(previewView(await system.schedules.preview(nameOf(c), { count: n })))
+    },
+  }),
+  post({
+    path: '/schedules/preview',
+    id: 'previewNewSchedule',
+    tag,
+    summary: 'Show the next ticks of a schedule that is not stored',
+    description: 'It is checked as `PUT` does. If there is one of that name, its ticks after the change are shown.',
+    role: 'operate',
+    body: wholeSchedule,
+    answers: { 200: { description: 'Its next five ticks.', body: preview } },
+    errors: ['unknown_type'],
+    examples: [{ summary: 'every night', status: 200, body: { name: 'nightly-report', ...nightly } }],
+    async handle({ system }, _c, body) {
+      return reply(previewView(await system.schedules.previewNew(body)))
     },
   }),
   get({

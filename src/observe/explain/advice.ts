@@ -117,7 +117,7 @@ function waitForTime(facts: Facts): string {
 }
 
 function sooner(what: string): string {
-  return `To let ${what} now, edit it: set \`delay_ms\` to 0 (\`delayMs\` in the library).`
+  return `To let ${what} now, edit it: set \`run_at\` to the present (\`runAt\` in the library).`
 }
 
 function waitForSuspects({ jobFacts: { exclusive, isSuspect } }: Facts): string {

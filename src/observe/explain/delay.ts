@@ -25,5 +25,5 @@ export function adviceOnDelay({ jobFacts: { job }, now }: Facts): string | null 
     date === null
       ? `If ${duration(waitMs)} is not what the caller meant, correct the program that enqueues it: a delay is in ms.`
       : `Correct the program that enqueues it, and look for other jobs of it: it probably passed a date (${instant(date)}, ${date > now ? `in ${duration(date - now)}` : ago(date, now)}) as the delay, and must pass it as run_at.`
-  return `To run it now, edit it: set \`delay_ms\` to 0 (\`delayMs\` in the library); for another time set \`run_at\` (\`runAt\`). ${cause}`
+  return `To run it now, edit it: set \`run_at\` to the present, or to the time that was meant (\`runAt\` in the library). ${cause}`
 }

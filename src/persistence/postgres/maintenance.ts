@@ -52,6 +52,8 @@ export class Maintenance {
   readonly #retention: Retention
   readonly #clockWatch: ClockWatch
   #time: ServerTime = { wall: 0, steady: 0 }
+  /** Until then no schedule has ended long enough ago to be removed. */
+  #endedAreKeptUntil = Number.NEGATIVE_INFINITY
   /** The server's clock has been steady for long enough. */
   #mayDelete = false
   /** Leases that this node holds and did not know at the last look, and whether every claim that was under way then has been answered. */
@@ -166,8 +168,10 @@ export class Maintenance {
   async retain(): Promise<boolean> {
     if (!this.#mayDelete) return false
     const { reads, retentionMs } = this.#parts
-    if (retentionMs > 0) await removeEnded(reads, this.#time.wall - retentionMs)
-    return this.#retention.step(this.#time.wall)
+    const { wall } = this.#time
+    if (retentionMs > 0 && wall >= this.#endedAreKeptUntil)
+      this.#endedAreKeptUntil = await removeEnded(reads, wall, retentionMs)
+    return this.#retention.step(wall)
   }
 
   /** Queues what is due, and finds jobs that another node has stored, for those who wait here. Returns in how many ms a job will be due; null: none waits for an instant. */

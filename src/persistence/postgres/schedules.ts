@@ -205,10 +205,18 @@ const removeOlderSql = `
   DELETE FROM schedule_events USING unnest(:ids::bigint[], :below::bigint[]) AS full_one (id, below)
   WHERE schedule_id = full_one.id AND seq < below`
 
-const removeSql = `DELETE FROM schedules WHERE NOT ${scheduleHasTag('live')} AND updated_at <= :endedBy RETURNING id`
+const endedSql = `SELECT min(updated_at) AS "endedAt" FROM schedules WHERE NOT ${scheduleHasTag('live')}`
+const removeSql = `DELETE FROM schedules WHERE NOT ${scheduleHasTag('live')} AND updated_at <= :endedBy`
 const removeHistoriesSql = `DELETE FROM schedule_events WHERE NOT EXISTS (SELECT 1 FROM schedules WHERE id = schedule_id)`
 
-/** Removes schedules that ended by that time, and their histories. */
-export async function removeEnded(reads: Reads, endedBy: number): Promise<void> {
-  if ((await reads.all(removeSql, { endedBy })).length > 0) await reads.all(removeHistoriesSql)
+/**
+ * Removes schedules that ended so long ago, and their histories. Returns until when no other one can be that old: it reads all schedules, so
+ * call it then.
+ */
+export async function removeEnded(reads: Reads, now: number, retentionMs: number): Promise<number> {
+  const endedAt = (await reads.one<{ endedAt: number | null }>(endedSql))?.endedAt ?? now
+  if (endedAt + retentionMs > now) return Math.min(endedAt, now) + retentionMs
+  await reads.all(removeSql, { endedBy: now - retentionMs })
+  await reads.all(removeHistoriesSql)
+  return now
 }

@@ -27,12 +27,12 @@ describe('what to do about', () => {
     [
       'a job that is delayed',
       { state: 'scheduled' },
-      /^Wait: it runs by itself at that time\. To let it run now, edit it: set `delay_ms` to 0 \(`delayMs` in the library\)\.$/,
+      /^Wait: it runs by itself at that time\. To let it run now, edit it: set `run_at` to the present \(`runAt` in the library\)\.$/,
     ],
     [
       'a job whose delay is an instant',
       { state: 'scheduled', job: { runAt: now + now } },
-      /^To run it now, edit it: set `delay_ms` to 0 .*; for another time set `run_at` .*it probably passed a date \(2030-01-01T10:00:12\.000Z, in 12 s\) as the delay, and must pass it as run_at\./,
+      /^To run it now, edit it: set `run_at` to the present, or to the time that was meant .*it probably passed a date \(2030-01-01T10:00:12\.000Z, in 12 s\) as the delay, and must pass it as run_at\./,
     ],
     [
       'a job that is tried again',

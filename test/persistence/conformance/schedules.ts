@@ -214,5 +214,29 @@ export function testSchedules(open: Open): void {
       expect(await store.schedules.history(gone.id, { before: 9, limit: 9 })).toEqual([])
       expect(await scheduleIn(store, 'b')).toMatchObject({ state: 'active' })
     })
+
+    test('that ended is kept for the time of retention, also if none had ended when retention looked before', async () => {
+      const { store, clock } = await open({ retentionMs: 60 * minute })
+      const isKept = async (name: string) => (await store.schedules.find(name)).schedule !== null
+      const sweepIn = async (minutes: number) => {
+        clock.advance(minutes * minute)
+        for (let sweeps = 0; sweeps < 3; sweeps++) await store.sweep()
+      }
+      const end = async (name: string) => {
+        const { schedule } = await store.schedules.find(name)
+        await store.schedules.move([aMove(schedule!, 'end', { plan: { nextTick: null } })])
+      }
+      await aScheduleIn(store, 'a')
+      await aScheduleIn(store, 'b')
+      await sweepIn(0)
+      await end('a')
+      await sweepIn(40)
+      await end('b')
+      expect([await isKept('a'), await isKept('b')]).toEqual([true, true])
+      await sweepIn(30)
+      expect([await isKept('a'), await isKept('b')]).toEqual([false, true])
+      await sweepIn(40)
+      expect([await isKept('a'), await isKept('b')]).toEqual([false, false])
+    })
   })
 }

@@ -20,6 +20,7 @@ interface Current {
 export class Schedules {
   readonly #enqueue: Enqueue
   readonly #sql: ReturnType<typeof prepare>
+  #noneIsOldUntil = Number.NEGATIVE_INFINITY
 
   constructor(db: Database.Database, enqueue: Enqueue) {
     this.#enqueue = enqueue
@@ -41,10 +42,17 @@ export class Schedules {
     })
   }
 
-  /** Removes schedules that ended by that time, and their histories; at most 100 events at once. Returns whether there may be more. */
-  remove(endedBy: number): boolean {
-    const id = this.#sql.ended.get(endedBy) as number | undefined
-    if (id === undefined) return false
+  /**
+   * Removes a schedule that ended so long ago, and its history; at most 100 events at once. Returns whether there may be more. It reads all
+   * schedules, so it does that only when one may be old enough.
+   */
+  remove(now: number, retentionMs: number): boolean {
+    if (now < this.#noneIsOldUntil) return false
+    const { id, endedAt } = (this.#sql.ended.get() as { id: number; endedAt: number } | undefined) ?? { endedAt: now }
+    if (id === undefined || endedAt + retentionMs > now) {
+      this.#noneIsOldUntil = Math.min(endedAt, now) + retentionMs
+      return false
+    }
     if (this.#sql.removeOlder.run({ id, seq: Number.MAX_SAFE_INTEGER }).changes < scheduleHistory.removedAtOnce) {
       this.#sql.remove.run(id)
       this.#sql.removeRest.run(id)
@@ -125,9 +133,9 @@ function prepare(db: Database.Database) {
       DELETE FROM schedule_events WHERE schedule_id = :id AND seq IN (
         SELECT seq FROM schedule_events WHERE schedule_id = :id AND seq < :seq
           AND seq < (SELECT seq FROM schedules WHERE id = :id) ORDER BY seq LIMIT ${scheduleHistory.removedAtOnce})`),
-    ended: db
-      .prepare(`SELECT id FROM schedules WHERE NOT ${scheduleHasTag('live')} AND updated_at <= ? LIMIT 1`)
-      .pluck(),
+    ended: db.prepare(
+      `SELECT id, updated_at AS endedAt FROM schedules WHERE NOT ${scheduleHasTag('live')} ORDER BY updated_at LIMIT 1`,
+    ),
     remove: db.prepare('DELETE FROM schedules WHERE id = ?'),
     removeRest: db.prepare('DELETE FROM schedule_events WHERE schedule_id = ?'),
   }

@@ -223,7 +223,7 @@ export class Writer {
   }
 
   retain(now: number, goOn = () => true): boolean {
-    const more = this.#retentionMs > 0 && this.#schedules.remove(now - this.#retentionMs)
+    const more = this.#retentionMs > 0 && this.#schedules.remove(now, this.#retentionMs)
     return this.#retention.step(now, goOn) || more
   }
 
