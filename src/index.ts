@@ -85,7 +85,6 @@ import { createSystem } from './engine/system.ts'
 import type { AnyHandler } from './handlers/define.ts'
 import { Registry } from './handlers/registry.ts'
 import { RetentionRules } from './job/retention.ts'
-import { openPostgresStore } from './persistence/postgres/client.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unsafeFileSystem } from './persistence/sqlite/file/filesystem.ts'
 import { locateDatabase } from './persistence/sqlite/file/locate.ts'
@@ -227,8 +226,10 @@ function onPostgres({ options, settings, registry, clock }: Opening): DatabaseOp
   const given = typeof postgres === 'string' ? { connectionString: postgres } : postgres!
   return {
     file: null,
-    openStore: (notify, longestTimeoutMs) =>
-      openPostgresStore({
+    openStore: async (notify, longestTimeoutMs) => {
+      // Those whose jobs are in a file do not load it.
+      const { openPostgresStore } = await import('./persistence/postgres/client.ts')
+      return openPostgresStore({
         ...settings,
         retention: options.retention,
         ...given,
@@ -240,7 +241,8 @@ function onPostgres({ options, settings, registry, clock }: Opening): DatabaseOp
         notify,
         longestTimeoutMs,
         environment: process.env,
-      }),
+      })
+    },
     warn() {},
     release() {},
   }

@@ -23,7 +23,6 @@ import { assembleHttp, type JobsHttp } from './http/http.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
 import { escapeLines } from './job/escape-controls.ts'
 import { databasePathProblem } from './persistence/database-path.ts'
-import { assertMigrated, migrateDatabase } from './persistence/postgres/migrate-database.ts'
 import { describeAddress, type PostgresOptions } from './persistence/postgres-options.ts'
 import { systemClock } from './runtime/clock.ts'
 import { version } from './runtime/version.ts'
@@ -131,6 +130,7 @@ async function verify(given?: string): Promise<void> {
 
 async function verifyPostgres(postgres: PostgresOptions): Promise<void> {
   const failed = (error: Error) => fail(error.message, exitOf(error))
+  const { assertMigrated } = await import('./persistence/postgres/migrate-database.ts')
   await assertMigrated(postgres).catch(failed)
   const system = await createJobSystem({ postgres }).catch(failed)
   process.exitCode = printReport(describeAddress(postgres), await system.verify(), process.stdout)
@@ -148,6 +148,7 @@ async function migrate(...args: string[]): Promise<void> {
       'migrate needs DATABASE_URL, or --to to move the jobs of a file; its schema is brought up to date by the server that opens it',
       exitStatus.config,
     )
+  const { migrateDatabase } = await import('./persistence/postgres/migrate-database.ts')
   const version = await migrateDatabase(postgres, randomUUID()).catch((error: Error) =>
     fail(error.message, exitOf(error)),
   )

@@ -152,6 +152,12 @@ describe('imports point inward', () => {
     expect(loaded).not.toContain('nodemailer')
   })
 
+  test('a process whose jobs are in a file loads nothing of PostgreSQL but the check of its addresses', () => {
+    const loaded = loadedBy('main.js', 'index.js').filter((path) => path.startsWith('persistence/postgres/'))
+
+    expect(loaded).toEqual(['persistence/postgres/addresses.js'])
+  })
+
   test('nothing imports main', () => {
     expect(files.filter((file) => local(file).includes('main.ts'))).toEqual([])
   })
@@ -165,7 +171,9 @@ test('only entry points read the clock, randomness or the environment', () => {
 })
 
 test('code in a user’s event loop uses no timer or clock that fake timers may replace', () => {
-  const inLoop = loadedBy('index.js').filter((path) => existsSync(join(source, path.replace(/\.js$/, '.ts'))))
+  const inLoop = loadedBy('index.js', 'persistence/postgres/client.js').filter((path) =>
+    existsSync(join(source, path.replace(/\.js$/, '.ts'))),
+  )
   const globals = /(?<![.\w])(?:(?:set|clear)(?:Timeout|Interval|Immediate)|queueMicrotask|performance)\b(?=[.(])/g
   const using = inLoop.flatMap((path) => {
     const code = readFileSync(join(source, path.replace(/\.js$/, '.ts')), 'utf8').replace(/\/\*.*?\*\/|\/\/.*?$/gms, '')

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { escapeLine } from '../job/escape-controls.ts'
-import { type CopyReport, copyFile } from '../persistence/copy/copy-file.ts'
+import type { CopyReport } from '../persistence/copy/copy-file.ts'
 import type { CopyStep } from '../persistence/copy/copy-step.ts'
 import { type PostgresOptions, postgresProblems } from '../persistence/postgres-options.ts'
 import type { Output } from './verify.ts'
@@ -53,6 +53,7 @@ export async function copyCommand(
     if (text !== null) err.write(`${escapeLine(text)}\n`)
   }
   const progress = new Progress(startedAt)
+  const { copyFile } = await import('../persistence/copy/copy-file.ts')
   const report = await copyFile({ path, postgres, ...given, onStep })
   out.write(describe(resolve(path), postgres, report, performance.now() - startedAt))
 }
