@@ -36,41 +36,43 @@ export class Registry {
    * the payload to the class of the value that was converted to JSON there.
    */
   check(type: string, payload: unknown, at: string, converted?: ReadonlyMap<string, string>): AnyHandler | Rejection {
-    const below = (field: string) => (at === '' ? field : `${at}.${field}`)
     const handler = this.#handlers.get(type)
     if (!handler) {
-      const issue = UnknownTypeError.issueOf(type, this.types, below('type'))
+      const issue = UnknownTypeError.issueOf(type, this.types, join(at, 'type'))
       return new Rejection([issue], () => new UnknownTypeError(type, this.types, issue.path))
     }
-    const path = below('payload')
     try {
-      const { issues } = checkPayload(handler, payload, path)
-      return issues ? refused(converted?.size ? explained(issues, path, converted) : issues) : handler
+      // Nothing is allocated for a payload that is accepted: its place is known only below itself.
+      const { issues } = checkPayload(handler, payload, '')
+      return issues ? refused(issues.map((issue) => explained(issue, join(at, 'payload'), converted))) : handler
     } catch (cause) {
-      return refused([{ path, message: 'cannot be checked: its schema threw' }], { cause })
+      return refused([{ path: join(at, 'payload'), message: 'cannot be checked: its schema threw' }], { cause })
     }
   }
+}
+
+function join(at: string, field: string): string {
+  return at === '' ? field : `${at}.${field}`
 }
 
 function refused(issues: readonly InputIssue[], options?: ErrorOptions): Rejection {
   return new Rejection(issues, () => new PayloadError(issues, options))
 }
 
-/** Adds to a fault why a schema that expects a Date or the like did not get one. */
+/** A fault of the payload at `at`, and why a schema that expects a Date or the like did not get one. */
 function explained(
-  issues: readonly InputIssue[],
+  { path, message }: InputIssue,
   at: string,
-  converted: ReadonlyMap<string, string>,
-): readonly InputIssue[] {
-  return issues.map(({ path, message }) => {
-    const name = converted.get(path.slice(at.length))
-    if (name === undefined) return { path, message }
-    const advice = name === 'Date' ? ': accept text, or coerce it (z.coerce.date())' : ''
-    return {
-      path,
-      message: `${message}; the schema gets the result of the toJSON of ${name}, as it is stored${advice}`,
-    }
-  })
+  converted: ReadonlyMap<string, string> | undefined,
+): InputIssue {
+  const place = `${at}${path}`
+  const name = converted?.get(path)
+  if (name === undefined) return { path: place, message }
+  const advice = name === 'Date' ? ': accept text, or coerce it (z.coerce.date())' : ''
+  return {
+    path: place,
+    message: `${message}; the schema gets the result of the toJSON of ${name}, as it is stored${advice}`,
+  }
 }
 
 /**

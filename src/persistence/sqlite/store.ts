@@ -428,8 +428,9 @@ function resolveStored(
     return { id: id++, state: states[batch]!, created: true }
   }
   for (const { count, resolve } of calls) {
-    // Built by the same expression each time: V8 gives arrays made by `map` another shape once it has compiled it.
-    const jobs = count === 1 ? [nextJob()] : Array.from({ length: count }, nextJob)
+    const jobs = count === 0 ? [] : [nextJob()]
+    // Not `Array.from`, which takes 30 ns a job, nor `map`, to whose arrays V8 gives another shape once it has compiled it.
+    while (jobs.length < count) jobs.push(nextJob())
     resolve({ outcome: 'stored', jobs } satisfies EnqueueResult as never)
   }
 }
