@@ -1,8 +1,8 @@
 import type { Progress } from './progress.ts'
 import type { Scratch } from './scratch.ts'
 
-/** For rates and ratios more is better, for times and memory less. */
-export type Unit = 'jobs/s' | 'requests/s' | 'ratio' | 'ms' | 'µs' | 'MB'
+/** For rates and ratios more is better, for times, memory and bytes less. */
+export type Unit = 'jobs/s' | 'requests/s' | 'ratio' | 'ms' | 'µs' | 'MB' | 'bytes'
 
 /** One answer, as `--json` prints it. */
 export interface Figure {

@@ -2,6 +2,7 @@ import type { Question } from './question.ts'
 import { backlog } from './questions/backlog.ts'
 import { backlogScheduled } from './questions/backlog-scheduled.ts'
 import { brief } from './questions/brief.ts'
+import { bytes } from './questions/bytes.ts'
 import { drain } from './questions/drain.ts'
 import { endToEnd } from './questions/end-to-end.ts'
 import { enqueueBulk } from './questions/enqueue-bulk.ts'
@@ -41,6 +42,7 @@ export const questions: readonly Question[] = [
   restart,
   retention,
   growth,
+  bytes,
   httpCreate,
   httpBulk,
   ...brief,
