@@ -127,6 +127,30 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     expect((await other.verify()).violations).toEqual([])
   })
 
+  test.each([
+    { changes: { priority: 7 }, requeue: false, events: ['amend'] },
+    { changes: { delayMs: 60_000 }, requeue: false, events: ['amend'] },
+    { changes: { priority: 0 }, requeue: false, events: [] },
+    { changes: { priority: 7 }, requeue: true, events: ['requeue', 'amend'] },
+    { changes: { priority: 0 }, requeue: true, events: ['requeue'] },
+  ])('do not refuse a change that was committed, and make it once: $changes, requeue: $requeue', async (change) => {
+    const { changes, requeue, events } = change
+    let job = 0
+    let seq = 0
+    const { told, other } = await answerAfterDeath(
+      async (store) => {
+        job = ids(await store.enqueue([aJob()]))[0]!
+        if (requeue) await store.command('cancel', [job])
+        seq = (await store.pathOf(job, 9))!.seq
+      },
+      (store) => store.amend(job, JSON.stringify(changes), null, requeue),
+    )
+
+    expect(told).toMatchObject({ outcome: 'done', job: { id: job } })
+    expect((await other.history(job, { after: seq, limit: 9 }))?.map(({ event }) => event)).toEqual(events)
+    expect((await other.verify()).violations).toEqual([])
+  })
+
   test('say that nobody knows what became of a commit if the node has been dead for days', async () => {
     const sendAll = (store: Store) => store.enqueue([aJob()]).catch((error) => error)
     const { told, store, other } = await answerAfterDeath(async () => {}, sendAll, 2)

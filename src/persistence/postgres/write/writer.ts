@@ -176,9 +176,12 @@ export class Writer {
       values: [claimed, this.#nodeId],
       rowMode: 'array',
     })
-    const moved = step.changes.map(({ event, jobs }) =>
-      jobs.flatMap(({ id }) => (took.has(`${event === 'claim' ? 'lease' : event} ${id}`) ? [id] : [])),
-    )
+    const moved = step.changes.map(({ event, jobs, requeue }) => {
+      // An amend that requeues has nothing else to change sometimes.
+      const taken = event === 'claim' ? 'lease' : requeue ? 'requeue' : event
+      const ids = jobs.flatMap(({ id }) => (took.has(`${taken} ${id}`) ? [id] : []))
+      return ids.length === jobs.length ? null : ids
+    })
     const now = rows[0]?.at ?? 0
     const { served } = step.claim
     const lastEvent = first + 4_095
