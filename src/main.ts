@@ -6,7 +6,7 @@ import { backupCommand } from './cli/backup.ts'
 import { compactCommand } from './cli/compact.ts'
 import { isKilledEarly } from './cli/container.ts'
 import { connectionsMax } from './cli/descriptors.ts'
-import { readEnvironment, type ServerConfig } from './cli/environment.ts'
+import { readEnvironment, readSchema, type ServerConfig } from './cli/environment.ts'
 import { exitStatus } from './cli/exit-status.ts'
 import { initFiles } from './cli/init.ts'
 import { loadHandlers } from './cli/load-handlers.ts'
@@ -138,7 +138,7 @@ async function verifyPostgres(postgres: PostgresOptions): Promise<void> {
 }
 
 async function migrate(...args: string[]): Promise<void> {
-  const flags = readMigrateFlags(args)
+  const flags = readMigrateFlags(args, () => readSchema(process.env, dotEnv()))
   if (flags === null) return refuseCommand(['migrate', ...args])
   if (typeof flags === 'string') fail(flags, exitStatus.usage)
   if (flags.to) return copyTo(flags.to, flags.file ?? filePath('jobmachine migrate FILE --to'), flags.stopServer)

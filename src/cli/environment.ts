@@ -133,8 +133,7 @@ const mustNotBeEmpty = new Set(['API_TOKEN', 'DATABASE_URL'])
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>, dotEnv: string): ServerConfig {
   const given: Record<string, string> = {}
   const problems: string[] = []
-  // Some editors begin a file with a byte order mark.
-  const fromFile = parseEnv(dotEnv.replace(/^\uFEFF/, ''))
+  const fromFile = parseDotEnv(dotEnv)
   for (const name of Object.keys(variables)) {
     const value = env[name] || fromFile[name]
     if (value) given[name] = value
@@ -160,6 +159,16 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   if (given.DATABASE_SCHEMA && !given.DATABASE_URL) problems.push('DATABASE_SCHEMA is set without DATABASE_URL')
   if (problems.length > 0) throw new ConfigError(problems)
   return config
+}
+
+/** The schema that DATABASE_SCHEMA names, whatever the rest says: a file may move to a database that is not in use yet. */
+export function readSchema(env: Readonly<Record<string, string | undefined>>, dotEnv: string): string | undefined {
+  return env.DATABASE_SCHEMA || parseDotEnv(dotEnv).DATABASE_SCHEMA || undefined
+}
+
+// Some editors begin a file with a byte order mark.
+function parseDotEnv(text: string) {
+  return parseEnv(text.replace(/^\uFEFF/, ''))
 }
 
 function describeProblem(name: keyof typeof variables, value: string): string {

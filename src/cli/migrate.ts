@@ -16,8 +16,14 @@ interface MigrateFlags {
   readonly file: string | undefined
 }
 
-/** Reads the arguments of `migrate`. Returns a text if a value is invalid, and null if the command is not `migrate`. */
-export function readMigrateFlags(args: readonly string[]): MigrateFlags | string | null {
+/**
+ * Reads the arguments of `migrate`. Returns a text if a value is invalid, and null if the command is not `migrate`. `usualSchema`: of the
+ * database to move to, if the arguments name none.
+ */
+export function readMigrateFlags(
+  args: readonly string[],
+  usualSchema: () => string | undefined,
+): MigrateFlags | string | null {
   const options = { to: { type: 'string' }, schema: { type: 'string' }, stop: { type: 'boolean' } } as const
   const { values, positionals, tokens } = parseArgs({
     args: [...args],
@@ -27,10 +33,11 @@ export function readMigrateFlags(args: readonly string[]): MigrateFlags | string
     tokens: true,
   })
   if (tokens.some((token) => token.kind === 'option' && !Object.hasOwn(options, token.name))) return null
-  const { to, schema, stop = false } = values as { to?: string | true; schema?: string | true; stop?: boolean }
-  if (to === undefined) return positionals.length > 0 || schema !== undefined || stop ? null : noCopy
+  const { to, schema: named, stop = false } = values as { to?: string | true; schema?: string | true; stop?: boolean }
+  if (to === undefined) return positionals.length > 0 || named !== undefined || stop ? null : noCopy
   if (positionals.length > 1) return null
-  if (to === true || schema === true) return `--${to === true ? 'to' : 'schema'} needs a value`
+  if (to === true || named === true) return `--${to === true ? 'to' : 'schema'} needs a value`
+  const schema = named ?? usualSchema()
   const postgres = { connectionString: to, ...(schema === undefined ? {} : { schema }) }
   const problems = postgresProblems(postgres)
   if (problems.length > 0) return `the database to migrate to ${problems.join('; ')}`

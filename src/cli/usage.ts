@@ -12,7 +12,7 @@ export const usage = `Usage: jobmachine [command]
   migrate        bring the PostgreSQL database of DATABASE_URL to this version's schema
   migrate [file] --to URL
                  move the jobs of a file to PostgreSQL while a server serves it; DATABASE_PATH by default
-                   --schema NAME       the schema that gets them, jobmachine by default; it must be empty
+                   --schema NAME       the schema that gets them, DATABASE_SCHEMA or jobmachine by default; it must be empty
                    --stop              stop the server as soon as nearly everything is copied
   --help         print this
   --version      print the version

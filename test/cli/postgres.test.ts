@@ -104,6 +104,19 @@ describe.skipIf(postgresMissing)('migrate --to', () => {
     expect(serve.stderr).toMatch(/moved to postgres:\/\/\/\w+, schema moved on .*: start with DATABASE_URL/)
   })
 
+  test('moves them to the schema of DATABASE_SCHEMA if no other is named', async () => {
+    const { store, path } = await openStore()
+    await store.enqueue([aJob()])
+    await store.close()
+    const words = ['migrate', path, '--to', await aDatabase()]
+
+    const { code, stdout } = await runCommand(words, { env: { DATABASE_SCHEMA: 'of_environment' } })
+
+    expect(code).toBe(0)
+    expect(stdout).toContain(', schema of_environment\n')
+    expect(stdout).toContain('DATABASE_SCHEMA=of_environment')
+  })
+
   test.each([
     { args: ['missing.db'], code: 78, says: 'missing.db, does not exist' },
     { args: ['a.db', 'b.db'], code: 64, says: 'no such command' },
