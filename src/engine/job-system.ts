@@ -397,7 +397,7 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
     options?: { readonly onProgress?: (pages: number, ofPages: number) => void },
   ): Promise<BackupReport>
   /** What makes jobs at given times. */
-  readonly schedules: Schedules
+  readonly schedules: Schedules<ScheduledJob<JobFor<Handlers>>>
   health(): Health
   /** What runs now, from memory. */
   activity(): Activity

@@ -4,7 +4,7 @@ import type { MissedPolicy } from './missed.ts'
 import type { Timing } from './ticks.ts'
 
 /** A schedule to create or change, as the library accepts it. It needs either `cron` or `everyMs`. */
-export interface NewSchedule {
+export interface NewSchedule<Job = ScheduledJob> {
   /** 1 to 64 letters, digits and `. _ : -`. It identifies the schedule: writing the same name again changes it. */
   readonly name: string
   /** Five fields, or six with seconds first, or a macro such as `@daily`; see docs/schedules.md. */
@@ -14,7 +14,7 @@ export interface NewSchedule {
   /** An IANA time zone such as `Europe/Berlin`; `UTC` by default. */
   readonly zone?: string
   /** The job of each tick. */
-  readonly job: ScheduledJob
+  readonly job: Job
   /** Whether a tick makes a job while the last one has not ended: `allow` (default) or `skip`. */
   readonly overlap?: 'allow' | 'skip'
   /** What ticks that were missed by more than a minute become: no job, one for all (default), or one each. */
@@ -28,7 +28,7 @@ export interface NewSchedule {
 }
 
 /** The job that a schedule makes at each tick. The tick decides when it may run. */
-export type ScheduledJob = Omit<NewJob, 'runAt' | 'delayMs' | 'idempotencyKey'>
+export type ScheduledJob<Job = NewJob> = Job extends unknown ? Omit<Job, 'runAt' | 'delayMs' | 'idempotencyKey'> : never
 
 /** A schedule whose fields were checked and completed. */
 export interface Schedule {

@@ -18,10 +18,12 @@ import {
   JobSystemError,
   type JobSystemOptions,
   type NewJob,
+  type NewSchedule,
   PermanentError,
   type ResultFor,
   type ResultOptions,
   RetryAfterError,
+  type Schedules,
   SnoozeError,
   type StoredError,
   type TransactionClient,
@@ -90,6 +92,24 @@ export async function inTransactions(client: pg.PoolClient, db: Database.Databas
   // @ts-expect-error: a connection of SQLite cannot
   defineHandler({ type: 'settle', payload: z.null(), run: (_, { complete }) => complete(db) })
   console.log(one, many, typed, now, allNow, committed)
+}
+
+export async function scheduling(
+  system: JobSystem<[typeof resize]>,
+  any: JobSystem,
+  untyped: NewSchedule,
+): Promise<Schedules> {
+  const job = { type: 'resize', payload: { image: 'cat.png', width: 5 }, priority: 5 } as const
+  await system.schedules.put({ name: 'nightly', cron: '30 2 * * *', job })
+  await any.schedules.put(untyped)
+  await any.schedules.put({ name: 'nightly', everyMs: 60_000, job: { type: 'any', payload: [null] } })
+  // @ts-expect-error: no handler has that type
+  await system.schedules.put({ name: 'nightly', cron: '30 2 * * *', job: { ...job, type: 'resise' } })
+  // @ts-expect-error: its schema refuses that payload
+  await system.schedules.put({ name: 'nightly', cron: '30 2 * * *', job: { ...job, payload: { width: 5 } } })
+  // @ts-expect-error: its tick decides when it may run
+  await any.schedules.put({ name: 'nightly', cron: '30 2 * * *', job: { type: 'any', payload: 1, delayMs: 5 } })
+  return system.schedules
 }
 
 export async function reading(system: JobSystem): Promise<void> {

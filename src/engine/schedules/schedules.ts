@@ -78,7 +78,7 @@ export interface SchedulePreview {
  * The schedules of a system. What a call has changed is on disk when it resolves. Calls that name one reject with `ScheduleNotFoundError`; those
  * that change one with `ScheduleStateError` if its state does not allow it or the program declares it.
  */
-export interface Schedules {
+export interface Schedules<Job = ScheduledJob> {
   /** Those that have not ended, by name; with `ended` also the last of each other name. `limit` is 1 to 500. */
   list(page?: { readonly after?: string; readonly limit?: number; readonly ended?: boolean }): Promise<ScheduleList>
   /** The one that has not ended, else the last one of that name. */
@@ -87,7 +87,7 @@ export interface Schedules {
    * Creates the schedule or changes the one of its name; the same again changes nothing. What an old timing owes is settled first. Rejects
    * with `InvalidInputError` with every fault, also if its handler refuses the payload.
    */
-  put(schedule: NewSchedule, options?: CallerOptions): Promise<ScheduleInfo>
+  put(schedule: NewSchedule<Job>, options?: CallerOptions): Promise<ScheduleInfo>
   /** The same for front doors: takes an unchecked JSON value with field names in snake_case. */
   submit(body: unknown, options?: CallerOptions): Promise<ScheduleInfo>
   /** No more ticks; its jobs stay. The name is free again. */
