@@ -10,8 +10,8 @@ import type { Transitions } from './transitions.ts'
 
 /** Jobs that one step examines. */
 const walkMax = 1_000
-/** Jobs that are removed together: few at first, because nobody knows yet how much there is of each. */
-const pieces = { first: 10, max: 100 }
+/** Jobs that are removed together: one at first, because nobody knows yet how much belongs to each. */
+const pieces = { first: 1, max: 100 }
 
 /** What of a job decides whether it is removed. */
 type SeenName = 'id' | 'type' | 'state' | 'createdAt' | 'finishedAt'
@@ -45,7 +45,7 @@ export class Retention {
     this.#quotas = new Quotas(rules)
   }
 
-  /** Continues the walks, up to a limit or until `goOn` returns false, past a few jobs at least. Returns false at their end. */
+  /** Continues the walks, up to a limit or until `goOn` returns false, past one job at least. Returns false at their end. */
   step(now: number, goOn = () => true): boolean {
     return (this.#countedDownTo === null && this.#walk(now, goOn)) || this.#countDown(goOn)
   }
