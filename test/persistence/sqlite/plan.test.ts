@@ -87,7 +87,7 @@ test('no statement of the store scans all jobs or all events', () => {
   expect(scans).toEqual([])
 })
 
-test('no waiting job is sorted: only suspects, leased and requeued jobs, earlier payloads, a page of a history and the steps of a path are', () => {
+test('no waiting job is sorted: only suspects, leased and requeued jobs, earlier payloads, ended schedules, a page of a history and the steps of a path are', () => {
   const sorting = plans().filter(({ steps }) => steps.some((step) => step.includes('TEMP B-TREE')))
 
   expect(sorting.map(({ sql }) => sql)).toEqual([
@@ -98,6 +98,8 @@ test('no waiting job is sorted: only suspects, leased and requeued jobs, earlier
     // Suspects: no more than have run together.
     expect.stringMatching(/parked = 2 ORDER BY crashes DESC/),
     expect.stringMatching(/INDEXED BY jobs_held[\s\S]*AND id > :after ORDER BY id/),
+    // Which schedule ended first: among those that have ended and are still kept.
+    expect.stringMatching(/^SELECT id, updated_at AS endedAt FROM schedules/),
     expect.stringMatching(/FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit$/),
     expect.stringMatching(/FROM chain WHERE seq <= :upTo GROUP BY/),
     expect.stringMatching(/INDEXED BY jobs_held.*ORDER BY last_event_id DESC LIMIT 1/s),
