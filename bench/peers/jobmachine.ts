@@ -22,10 +22,13 @@ export async function open({ folder, port }: Place, options: PeerOptions): Promi
     async enqueueMany(messages) {
       await system.enqueue(messages.map(jobOf))
     },
+    async enqueueMixed(jobs) {
+      await (jobs.length === 1 ? system.enqueue(jobs[0]!) : system.enqueue(jobs))
+    },
     start: () => system.start(),
     async left() {
-      const { queued, leased, running } = await system.counts()
-      return queued + leased + running
+      const { scheduled, queued, leased, running, retrying } = await system.counts()
+      return scheduled + queued + leased + running + retrying
     },
     ...(client && { serverCpu: () => serverCpu(client) }),
   }

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { evenly } from '../arrivals.ts'
 import { bulkBatch, jobsPerRun, lanes, noop, perSecond, type Work, workers } from '../load.ts'
+import { failOnce, mixed } from '../mixed.ts'
 import type { Unit } from '../question.ts'
 import { percentile } from '../statistics.ts'
 import type { Peer, PeerOptions, Place } from './peer.ts'
@@ -35,6 +37,9 @@ export type FigureName =
   | 'drain_server_us'
   | 'end_to_end'
   | 'steady'
+  | 'mixed_bulk'
+  | 'mixed_drain'
+  | 'mixed_steady'
   | 'latency_p50_ms'
   | 'latency_p99_ms'
   | 'backlog'
@@ -151,6 +156,37 @@ export const measurements: readonly Measurement[] = [
   },
   {
     kind: 'calls',
+    names: ['mixed_bulk', 'mixed_drain'],
+    unit: 'jobs/s',
+    about:
+      'jobs of 20 types in 100 queues, with keys, priorities, delays up to 2 s, 100 bytes to 8 kB of payload, and failures of 3 % at first, as far as the peer knows them: queued by calls of 1,000, then run once all are due',
+    detail: { workers, ...mixed },
+    async measure(open) {
+      const load = await WorkLoad.open(open, workers, failing)
+      if (!load.knowsMixed) return {}
+      await load.fillMixed(warmUpJobs, warmUpForMs)
+      const filled = await load.fillMixed(jobsPerRun, fillForMs)
+      await sleep(mixed.delayMaxMs)
+      await load.start()
+      await load.begun(warmUpJobs, warmUpForMs)
+      return { mixed_bulk: perSecond(filled), mixed_drain: perSecond(await load.finished(load.mark(), forMs)) }
+    },
+  },
+  {
+    kind: 'calls',
+    names: ['mixed_steady'],
+    unit: 'jobs/s',
+    about:
+      'the same without delays by 100 callers, by calls with one job and with 50 in turn, while 100 workers run, until the last is finished',
+    detail: { workers, callers: lanes, ...mixed },
+    async measure(open) {
+      const load = await WorkLoad.open(open, workers, failing)
+      if (!load.knowsMixed) return {}
+      return { mixed_steady: await burst(load, (count, forMs) => load.enqueueMixedInLanes(count, forMs)) }
+    },
+  },
+  {
+    kind: 'calls',
     names: ['latency_p50_ms', 'latency_p99_ms'],
     unit: 'ms',
     about:
@@ -178,6 +214,8 @@ export const measurements: readonly Measurement[] = [
     },
   },
 ]
+
+const failing: PeerOptions['onRun'] = (message, run) => run && failOnce(message, run)
 
 /**
  * Enqueues and runs at the same time, jobs/s until the last is finished: a round of 1,000 jobs to warm up, then one of three times as many,

@@ -1,3 +1,5 @@
+import type { MixedJob } from '../mixed.ts'
+
 /** The environment of a peer. */
 export interface Place {
   /** Its own empty folder, on the measured disk. */
@@ -12,8 +14,8 @@ export interface Place {
 export interface PeerOptions {
   /** Jobs that may run at once. */
   readonly workers: number
-  /** To be called as the first line of the handler. */
-  readonly onRun: (message: string) => void
+  /** To be called as the first line of the handler; with the attempt, if the peer can repeat one that fails after some milliseconds. */
+  readonly onRun: (message: string, run?: { readonly attempt: number }) => void
 }
 
 /** A job system as a measurement sees it. It is never closed: the process that holds it ends. */
@@ -22,6 +24,8 @@ export interface Peer {
   enqueue(message: string): Promise<void>
   /** The same for many in one call; left out if the peer has no such call. */
   enqueueMany?(messages: readonly string[]): Promise<void>
+  /** Jobs of the mixed workload, with those of their fields that the peer knows; left out if it is not compared by that. */
+  enqueueMixed?(jobs: readonly MixedJob[]): Promise<void>
   /** Nothing runs before this. */
   start(): Promise<void>
   /** How many jobs the peer itself counts as unfinished. */

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bulkBatch, lanes, noop, repeatInLanes, type Work, workers } from '../load.ts'
+import { MixedJobs } from '../mixed.ts'
 import type { Peer, PeerOptions } from './peer.ts'
 
 /** Ms between two checks of a peer's counts, once its last handler was called. */
 const lookMs = 2
+/** The jobs of every other call of the mixed workload. */
+const arrayLength = 50
 /** For a peer that looks for jobs every two seconds. */
 const patienceMs = 2_500
 
@@ -19,7 +22,9 @@ export interface Mark {
 export class WorkLoad {
   readonly #peer: Peer
   readonly #attempts: Attempts
+  readonly #mixedJobs = new MixedJobs()
   #given = 0
+  #mixedCalls = 0
 
   private constructor(peer: Peer, attempts: Attempts) {
     this.#peer = peer
@@ -35,8 +40,8 @@ export class WorkLoad {
     const attempts = new Attempts()
     const peer = await open({
       workers,
-      onRun(message) {
-        onRun?.(message)
+      onRun(message, run) {
+        onRun?.(message, run)
         attempts.add()
       },
     })
@@ -83,6 +88,28 @@ export class WorkLoad {
   /** The same one by one, from this many callers, each of which awaits its own. */
   enqueueInLanes(count: number, forMs: number, width = lanes): Promise<Work> {
     return repeatInLanes(width, count, () => this.enqueueOne(), forMs)
+  }
+
+  get knowsMixed(): boolean {
+    return this.#peer.enqueueMixed !== undefined
+  }
+
+  /** The same as `fill` with jobs of the mixed workload. */
+  fillMixed(count: number, forMs: number): Promise<Work> {
+    return repeatInLanes(1, count / bulkBatch, () => this.#enqueueMixed(bulkBatch), forMs)
+  }
+
+  /** Jobs of the mixed workload by 100 callers, by calls with one job and with 50 in turn; none is delayed. */
+  enqueueMixedInLanes(count: number, forMs: number): Promise<Work> {
+    const step = () => this.#enqueueMixed(this.#mixedCalls++ % 2 === 0 ? 1 : arrayLength, true)
+    return repeatInLanes(lanes, (2 * count) / (1 + arrayLength), step, forMs)
+  }
+
+  async #enqueueMixed(count: number, atOnce = false): Promise<number> {
+    const jobs = this.#mixedJobs.many(count)
+    await this.#peer.enqueueMixed!(atOnce ? jobs.map(({ delayMs: _, ...job }) => job) : jobs)
+    this.#given += count
+    return count
   }
 
   mark(): Mark {
