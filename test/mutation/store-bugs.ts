@@ -718,7 +718,7 @@ const jobs: readonly Mutation[] = [
     'a large claim ends with the queues of its turns',
     [
       'persistence/sqlite/queue-turns.test.ts',
-      'a claim of any size takes the next jobs of each queue, none twice, and as many as there are',
+      'a large claim takes as many jobs as there are, also if all were delayed and the queues whose turn it is have too few',
     ],
     {
       file: sqlite('write/claims'),

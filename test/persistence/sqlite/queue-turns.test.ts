@@ -13,6 +13,7 @@ function aFile() {
     enqueue: (jobs: readonly NewJobRow[]) => commit((writer) => writer.enqueue(newCalls(jobs), 0)),
     claim: (limit: number) => commit((writer) => writer.lease([{ limit, start: true }], 0)).jobs,
     succeed: (jobs: ReturnType<typeof leasesOf>) => commit((writer) => writer.apply(setsOf('succeed', jobs), 0)),
+    queueDue: (now: number) => commit((writer) => writer.promoteDue(now)),
     waiting: () => db.prepare(`SELECT id FROM jobs WHERE state = 'queued' ORDER BY id`).pluck().all(),
     eventRows: () => db.prepare('SELECT count(*) FROM event_runs').pluck().get() as number,
   }
@@ -55,6 +56,14 @@ test('jobs of many queues are claimed nearly in the order in which they came, an
   expect(file.waiting().filter((id) => (id as number) <= 1_800)).toEqual([])
   expect(file.eventRows() - before).toBeLessThan(2_000 / 4)
   expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('a large claim takes as many jobs as there are, also if all were delayed and the queues whose turn it is have too few', () => {
+  const file = aFile()
+  file.enqueue(inQueues(40, 8).map((job) => ({ ...job, delayMs: 1 })))
+  file.queueDue(1)
+
+  expect(file.claim(40)).toHaveLength(40)
 })
 
 test('a claim of any size takes the next jobs of each queue, none twice, and as many as there are', () => {

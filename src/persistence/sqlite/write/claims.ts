@@ -133,7 +133,10 @@ export class Claims {
       }
     }
     this.#turns.served(jobs)
-    return { jobs, blocked: heads.filter(({ blocked }) => blocked).map(({ queue }) => queue) }
+    return {
+      jobs: byAge ? sortedById(jobs) : jobs,
+      blocked: heads.filter(({ blocked }) => blocked).map(({ queue }) => queue),
+    }
   }
 
   /** The jobs that each queue would give next, up to that many. */
@@ -178,6 +181,18 @@ export class Claims {
       aside.add(job)
     }
   }
+}
+
+/** By id as far as the jobs of each queue keep their order: then those that end together have consecutive ids. */
+function sortedById(jobs: readonly LeasedFacts[]): LeasedFacts[] {
+  const highest = new Map<string, number>()
+  const places = jobs.map((job) => {
+    const [id, , , queue] = job
+    const place = Math.max(id, highest.get(queue) ?? 0)
+    highest.set(queue, place)
+    return { job, place }
+  })
+  return places.sort((a, b) => a.place - b.place).map(({ job }) => job)
 }
 
 /** Gives jobs to the requests in turn; returns those to be started, and those not, each by their ids. */

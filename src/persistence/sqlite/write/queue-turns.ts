@@ -14,7 +14,7 @@ export const queuesAfterSql = `
   SELECT queue FROM turn WHERE queue IS NOT NULL`
 
 /** Smaller claims go by the turns of the queues alone. */
-const agedMin = 8
+const agedMin = 32
 /** The part of a claim for turns: of many queues with a job each, and of fewer. */
 const turnsOf = { many: 1 / 8, few: 1 / 2 }
 /** Ids among which one claim looks for the oldest ready jobs. */
@@ -30,8 +30,8 @@ export class QueueTurns {
   #servedLast = ''
   /** In the shares that were made last, if not every job of them is a turn. */
   #lastInTurn: string | null = null
-  /** Few ready jobs have lower ids; null: look for the oldest among those of the next claim. */
-  #oldest: number | null = null
+  /** Where to look for the oldest jobs. Ready jobs with lower ids are mostly those that their queues give last. */
+  #oldest = 0
 
   constructor(db: Database.Database) {
     this.#sql = prepare(db)
@@ -51,7 +51,7 @@ export class QueueTurns {
    */
   byAge(limit: number): ReadonlyMap<string, number> | null {
     if (limit < agedMin) return null
-    const most = Math.max(2, Math.ceil(limit * turnsOf.many))
+    const most = Math.ceil(limit * turnsOf.many)
     const queues = this.#inTurn(most)
     if (queues.length < 2) return null
     this.#lastInTurn = queues.at(-1)!
@@ -63,7 +63,9 @@ export class QueueTurns {
   served(jobs: readonly LeasedFacts[]): void {
     if (jobs.length === 0) return
     this.#servedLast = this.#lastInTurn ?? jobs.at(-1)![3]
-    this.#oldest ??= Math.min(...jobs.map(([id]) => id))
+    const ids = jobs.map(([id]) => id)
+    const ahead = ids.filter((id) => id >= this.#oldest)
+    this.#oldest = Math.min(...(ahead.length > 0 ? ahead : ids))
   }
 
   /** Queues with ready jobs, from the one after the last served, around to that one. */
@@ -79,7 +81,7 @@ export class QueueTurns {
     const inTurn = [...shares.keys()]
     let left = [...shares.values()].reduce((rest, share) => rest - share, limit)
     const seen = new Map<string, number>()
-    for (const queue of this.#queuesOfOldest(limit)) {
+    for (const queue of this.#sql.oldest.all({ from: this.#oldest, limit }) as string[]) {
       const count = (seen.get(queue) ?? 0) + 1
       seen.set(queue, count)
       if (left === 0 || count <= (shares.get(queue) ?? 0)) continue
@@ -90,22 +92,16 @@ export class QueueTurns {
     for (const queue of inTurn) shares.set(queue, shares.get(queue)! + more)
     return shares
   }
-
-  /** The queues of the oldest ready jobs. If a stretch has few of them, the next claim looks behind it, and after the last from the first. */
-  #queuesOfOldest(limit: number): string[] {
-    const oldest = this.#sql.oldest.all({ from: this.#oldest ?? 0, limit }) as [id: number, queue: string][]
-    this.#oldest = (oldest.length < limit ? oldest.at(-1) : oldest[0])?.[0] ?? null
-    return oldest.map(([, queue]) => queue)
-  }
 }
 
 function prepare(db: Database.Database) {
   return {
     queuesAfter: db.prepare(queuesAfterSql).pluck(),
+    // Only of jobs without a delay: those with one are behind the others of their queue, and would be met again by each claim.
     oldest: db
       .prepare(`
-        SELECT id, CAST(queue AS TEXT) FROM jobs NOT INDEXED
-        WHERE id BETWEEN :from AND :from + ${stretchMax} AND ${isReady} ORDER BY id LIMIT 0 + :limit`)
-      .raw(),
+        SELECT CAST(queue AS TEXT) FROM jobs NOT INDEXED
+        WHERE id BETWEEN :from AND :from + ${stretchMax} AND ${isReady} AND run_at <= created_at ORDER BY id LIMIT 0 + :limit`)
+      .pluck(),
   }
 }

@@ -272,7 +272,7 @@ function eventsOf(change: Change): readonly EventType[] {
 
 function setOf(ranges: readonly JobRange[]): JobSet {
   if (ranges.length <= fewRanges) return 'range'
-  return countJobs(ranges) >= 2 * ranges.length && pack(ranges) ? 'ranges' : 'ids'
+  return countJobs(ranges) >= 1.5 * ranges.length && pack(ranges) ? 'ranges' : 'ids'
 }
 
 /** A range for each job of the range. */
