@@ -30,7 +30,7 @@ export class QueueTurns {
   #servedLast = ''
   /** In the shares that were made last, if not every job of them is a turn. */
   #lastInTurn: string | null = null
-  /** Where to look for the oldest jobs. Ready jobs with lower ids are mostly those that their queues give last. */
+  /** A quarter of the last claim had lower ids. Ready jobs with such ids are mostly those that their queues give last. */
   #oldest = 0
 
   constructor(db: Database.Database) {
@@ -63,9 +63,8 @@ export class QueueTurns {
   served(jobs: readonly LeasedFacts[]): void {
     if (jobs.length === 0) return
     this.#servedLast = this.#lastInTurn ?? jobs.at(-1)![3]
-    const ids = jobs.map(([id]) => id)
-    const ahead = ids.filter((id) => id >= this.#oldest)
-    this.#oldest = Math.min(...(ahead.length > 0 ? ahead : ids))
+    const ids = jobs.map(([id]) => id).sort((a, b) => a - b)
+    this.#oldest = ids[Math.floor(ids.length / 4)]!
   }
 
   /** Queues with ready jobs, from the one after the last served, around to that one. */
