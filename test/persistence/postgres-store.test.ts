@@ -5,7 +5,9 @@ import { whenDone } from '../support/temp.ts'
 import type { Node, Open } from './conformance/helpers.ts'
 import { testStore } from './store-conformance.ts'
 
-const open: Open = async (given = {}) => {
+/** Hundreds of stores, one after the other: each goes on with the connections of the one before. */
+const open: Open = async (asked = {}) => {
+  const given = { ...asked, keepsConnections: true }
   // Later nodes live as long as the first: the tests of a group continue with the last.
   const closes: (() => Promise<void>)[] = []
   const opened = await openPostgres(given)

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { migrate } from '../../src/persistence/postgres/migrate.ts'
+import { waitingPids } from './kept-connections.ts'
 import { storeDefaults } from './store.ts'
 import { whenDone } from './temp.ts'
 
@@ -59,7 +60,8 @@ export class Schemas {
     const client = await this.#connected()
     for (const until = performance.now() + patienceMs; performance.now() < until; await setTimeout(2)) {
       const { rows } = await client.query(
-        `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() LIMIT 1`,
+        `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> ALL (pg_backend_pid() || $1::integer[]) LIMIT 1`,
+        [waitingPids()],
       )
       if (rows.length === 0) return true
     }

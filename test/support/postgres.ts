@@ -7,6 +7,7 @@ import { runNode } from '../../src/persistence/postgres/node/thread.ts'
 import type { startNodeThread } from '../../src/persistence/postgres/nodes.ts'
 import type { StoreEvent } from '../../src/persistence/store.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
+import { keptClient } from './kept-connections.ts'
 import { Schemas } from './postgres-schemas.ts'
 import { postgresServer } from './postgres-server.ts'
 import { leaseMs, type OpenedStore, startAt, storeDefaults } from './store.ts'
@@ -65,20 +66,26 @@ export function aSchema(): string {
   return `test_${++schemas}`
 }
 
-/** A driver whose connections can be cut, and made impossible, as if the process had ended or the cable been pulled. */
-export function aDriver() {
+/**
+ * A driver whose connections can be cut, and made impossible, as if the process had ended or the cable been pulled. `keeps`: it goes on with the
+ * connections that earlier stores have ended, which saves the server 40 ms of processor time for each store.
+ */
+export function aDriver(keeps = false) {
   const clients = new Set<pg.Client>()
   let isCut = false
-  class Client extends pg.Client {
+  class Client {
     constructor(config: pg.ClientConfig) {
-      super(config)
-      clients.add(this)
-      const connect = this.connect.bind(this) as (callback?: unknown) => Promise<pg.Client>
-      this.connect = ((callback?: (error: Error) => void) => {
+      const client: pg.Client =
+        keeps && !isCut ? keptClient(config, () => clients.delete(client)) : new pg.Client(config)
+      clients.add(client)
+      const connect = client.connect.bind(client) as (callback?: unknown) => Promise<pg.Client>
+      client.connect = ((callback?: (error: Error) => void) => {
         const refusal = Object.assign(new Error('the connection is cut'), { code: 'ECONNREFUSED' })
         if (!isCut) return connect(callback)
         return callback ? callback(refusal) : Promise.reject(refusal)
       }) as never
+      // biome-ignore lint/correctness/noConstructorReturn: the driver's pool calls this with `new`
+      return client as never
     }
   }
   class Pool extends pg.Pool {
@@ -135,13 +142,20 @@ export interface OpenedPostgres extends OpenedStore {
  * already, unless `path` or another server is given.
  */
 export async function openPostgres(
-  given: Partial<Parameters<typeof openPostgresStore>[0]> & { path?: string | undefined } = {},
+  given: Partial<Parameters<typeof openPostgresStore>[0]> & {
+    path?: string | undefined
+    keepsConnections?: boolean
+  } = {},
   atEnd: (close: () => Promise<void>) => void = whenDone,
 ): Promise<OpenedPostgres> {
-  const { path = given.connectionString === undefined ? await aMadeSchema() : aSchema(), ...options } = given
+  const {
+    path = given.connectionString === undefined ? await aMadeSchema() : aSchema(),
+    keepsConnections = false,
+    ...options
+  } = given
   const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
   const notices: StoreEvent[] = []
-  const line = aDriver()
+  const line = aDriver(keepsConnections)
   const complete = {
     connectionString: await ownDatabase(),
     schema: path,
