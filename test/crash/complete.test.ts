@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
-import { built } from '../support/built.ts'
+import { briefly, built } from '../support/built.ts'
 import { aConnection, aDatabase, aSchema } from '../support/postgres.ts'
 import { postgresMissing } from '../support/postgres-server.ts'
 import { whenDone } from '../support/temp.ts'
@@ -12,7 +12,7 @@ import { whenDone } from '../support/temp.ts'
 const isWhole = process.env.PROOFS === 'whole'
 
 async function startNode(address: string, schema: string): Promise<ChildProcess> {
-  const args = [join(import.meta.dirname, 'complete-node.mjs'), dirname(built('index.js')), address, schema]
+  const args = [...briefly, join(import.meta.dirname, 'complete-node.mjs'), dirname(built('index.js')), address, schema]
   const node = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   whenDone(() => void node.kill('SIGKILL'))
   await once(node.stdout!, 'data')

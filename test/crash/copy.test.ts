@@ -8,7 +8,7 @@ import { createJobSystem } from '../../src/index.ts'
 import { jobStates } from '../../src/machines/edges.ts'
 import { fill } from '../persistence/copy/a-file.ts'
 import { storedAt, storedIn } from '../support/both-sides.ts'
-import { built } from '../support/built.ts'
+import { briefly, built } from '../support/built.ts'
 import { deferred } from '../support/deferred.ts'
 import { aDatabase, aSchema, openPostgres } from '../support/postgres.ts'
 import { ownServer, postgresMissing } from '../support/postgres-server.ts'
@@ -24,7 +24,7 @@ interface Place {
 
 function start(script: string, ...args: string[]): ChildProcess {
   const path = join(import.meta.dirname, script)
-  const child = spawn(process.execPath, [path, dirname(built('index.js')), ...args], {
+  const child = spawn(process.execPath, [...briefly, path, dirname(built('index.js')), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   whenDone(() => void child.kill('SIGKILL'))

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
-import { built } from '../support/built.ts'
+import { briefly, built } from '../support/built.ts'
 import { openPostgres } from '../support/postgres.ts'
 import { aStandby, ownServer, postgresMissing } from '../support/postgres-server.ts'
 import { shareOf } from '../support/share.ts'
@@ -17,7 +17,7 @@ import { cleanUp, tempFolder, whenDone } from '../support/temp.ts'
 /** A real server process; gives its address. */
 async function serve(address: string, more: Readonly<Record<string, string>> = {}): Promise<string> {
   const env = { PATH: process.env.PATH ?? '', DATABASE_URL: address, PORT: '0', LEASE_MS: '2000', ...more }
-  const server = spawn(process.execPath, [built('main.js'), 'serve'], {
+  const server = spawn(process.execPath, [...briefly, built('main.js'), 'serve'], {
     env,
     cwd: tempFolder(),
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
-import { built } from '../support/built.ts'
+import { briefly, built } from '../support/built.ts'
 import { patchedBuild } from '../support/patched-build.ts'
 import { aDatabase, aSchema } from '../support/postgres.ts'
 import { ownServer, postgresMissing } from '../support/postgres-server.ts'
@@ -22,7 +22,7 @@ async function startNode(
   { leaseMs = 1_000, build = dirname(built('index.js')) } = {},
 ): Promise<Node> {
   const script = join(import.meta.dirname, 'postgres-node.mjs')
-  const args = [script, build, address, schema, String(leaseMs)]
+  const args = [...briefly, script, build, address, schema, String(leaseMs)]
   const node = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   whenDone(() => void node.kill('SIGKILL'))
   let output = ''

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
-import { built } from '../support/built.ts'
+import { briefly, built } from '../support/built.ts'
 import { patchedBuild } from '../support/patched-build.ts'
 import { aDatabase, aSchema } from '../support/postgres.ts'
 import { postgresMissing } from '../support/postgres-server.ts'
@@ -22,7 +22,7 @@ async function startNode(
   build = shipped,
 ): Promise<ChildProcess> {
   const script = join(import.meta.dirname, 'schedules-node.mjs')
-  const args = [script, build, JSON.stringify(database), `${schedules}`, `${startsAt}`]
+  const args = [...briefly, script, build, JSON.stringify(database), `${schedules}`, `${startsAt}`]
   const node = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   whenDone(() => void node.kill('SIGKILL'))
   await Promise.race([once(node.stdout!, 'data'), once(node, 'exit')])
