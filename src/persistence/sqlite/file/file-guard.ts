@@ -22,6 +22,8 @@ const pauseMs = 3
  * tick.
  */
 const thoroughMs = 50
+/** The same while there are no commits, each of which checks everything before it. A file that is removed or replaced is noticed sooner. */
+const quietThoroughMs = 950
 // https://sqlite.org/fileformat2.html
 const databaseHeaderSize = 32
 const pageSizeAt = 16
@@ -101,7 +103,9 @@ export class FileGuard {
   look(): boolean {
     const now = performance.now()
     this.#namesAt = now
-    const isDue = now - this.#thoroughAt > thoroughMs || !this.#isFolderSettled(now)
+    const hasCommitted = this.#checkedAt > this.#thoroughAt
+    const mostMs = hasCommitted ? thoroughMs : quietThoroughMs
+    const isDue = now - this.#thoroughAt > mostMs || !this.#isFolderSettled(now)
     if (isDue) this.check()
     return isDue
   }
