@@ -84,7 +84,7 @@ function besideLimit(value: number, limit: number, unit: Unit): Pick<Figure, 'li
 }
 
 function lessIsBetter(unit: Unit): boolean {
-  return unit === 'ms' || unit === 'MB' || unit === 'bytes'
+  return unit === 'ms' || unit === 'MB' || unit === 'bytes' || unit === '%'
 }
 
 function notesOf(readings: readonly Reading<string>[]): Record<string, number> {

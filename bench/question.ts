@@ -1,8 +1,8 @@
 import type { Progress } from './progress.ts'
 import type { Scratch } from './scratch.ts'
 
-/** For rates and ratios more is better, for times, memory and bytes less. */
-export type Unit = 'jobs/s' | 'requests/s' | 'ratio' | 'ms' | 'µs' | 'MB' | 'bytes'
+/** For rates and ratios more is better, for times, memory, bytes and shares of a core less. */
+export type Unit = 'jobs/s' | 'requests/s' | 'ratio' | 'ms' | 'µs' | 'MB' | 'bytes' | '%'
 
 /** One answer, as `--json` prints it. */
 export interface Figure {

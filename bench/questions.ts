@@ -11,6 +11,8 @@ import { enqueueSingle } from './questions/enqueue-single.ts'
 import { growth } from './questions/growth.ts'
 import { httpBulk } from './questions/http-bulk.ts'
 import { httpCreate } from './questions/http-create.ts'
+import { idle } from './questions/idle.ts'
+import { largePayloads } from './questions/large-payloads.ts'
 import { latency } from './questions/latency.ts'
 import { latencyHalf } from './questions/latency-half.ts'
 import { memory } from './questions/memory.ts'
@@ -39,6 +41,8 @@ export const questions: readonly Question[] = [
   queues,
   memory,
   memoryGrowth,
+  largePayloads,
+  idle,
   restart,
   retention,
   growth,
