@@ -194,7 +194,7 @@ export interface BackupReport {
   readonly jobs: number
 }
 
-/** Bytes of a payload up to which `lease` hands it out with its job. */
+/** Bytes of a payload up to which any store hands it out with its job. */
 export const leasedPayloadBytesMax = 8_192
 
 /**
@@ -243,8 +243,8 @@ export interface Store {
   /**
    * Leases up to `limit` queued jobs whose type is handled here: queues take turns; within a queue the order is priority, `run_at`, id.
    * With `wait` it resolves as soon as there is at least one job, however long that takes, or with none after `stopLeasing`. With `start`
-   * the same commit starts them, for free workers that call the handler next. A payload of more than `leasedPayloadBytesMax` is null;
-   * `readPayload` reads it.
+   * the same commit starts them, for free workers that call the handler next. A payload of more than `leasedPayloadBytesMax` may
+   * be null; `readPayload` reads it then.
    */
   lease(request: {
     readonly limit: number

@@ -44,7 +44,7 @@ interface AttemptOptions {
   /** The database's id at the time when the job was enqueued. */
   readonly databaseIdOf: (jobId: number) => string
   readonly transactions: Pick<Store, 'complete' | 'hasCompleted'>
-  readonly longPayloads: Pick<LongPayloads, 'turn' | 'read'>
+  readonly longPayloads: Pick<LongPayloads, 'read'>
   readonly scheduleOf: (jobId: number) => ReturnType<JobContext['schedule']>
   /** The default in ms, if neither job nor handler sets one. */
   readonly timeoutMs: number
@@ -158,10 +158,10 @@ class Attempt implements RunningAttempt {
     // The store leases no job without a handler here.
     if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
     const { payload } = this.#job
-    if (payload === null) await this.#options.longPayloads.turn()
+    const read = payload === null ? await this.#options.longPayloads.read(this.#job) : null
     if (this.aborted) throw this.aborted.reason
-    const json = payload ?? this.#options.longPayloads.read(this.#job)
-    const given = this.#parsed(typeof json === 'string' ? json : await json)
+    const given = this.#parsed(payload ?? read!.json)
+    if (read) read.json = ''
     const checked = checkPayload(handler, given, 'payload')
     if (checked.issues) throw this.#isUnfit(new PayloadError(checked.issues))
     this.#isCalled = true

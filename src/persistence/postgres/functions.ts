@@ -7,7 +7,7 @@ import { isSuspect } from '../sql/conditions.ts'
 import { jobTables } from '../sql/job-tables.ts'
 import { after, stateHasTag, stored } from '../sql/transitions.ts'
 import { freesKeys } from '../sql/unique-keys.ts'
-import { leasedPayloadBytesMax, retention } from '../store.ts'
+import { retention } from '../store.ts'
 import { amendFunction } from './amend.ts'
 import { firstEventOf } from './event-order.ts'
 import { logRuns, removeEvents, setIsRun } from './event-runs.ts'
@@ -330,7 +330,7 @@ $$`
 /** Jobs of `from` as they are handed out; `attempt` is that before this one. `traced`: false if no job has a trace. */
 function handOut(from: string, traced = 'true'): string {
   return `SELECT jobs.id, jobs.lease_token, jobs.type::text, jobs.queue::text, jobs.attempt - (${stateHasTag('executing')})::integer,
-      jobs.max_attempts, jobs.timeout_ms, jobs.run_at, CASE WHEN octet_length(job_payloads.payload) <= ${leasedPayloadBytesMax} THEN job_payloads.payload WHEN job_payloads.job_id IS NULL THEN '' END, CASE WHEN ${traced} THEN ${traceSql} END, NULL::text
+      jobs.max_attempts, jobs.timeout_ms, jobs.run_at, coalesce(job_payloads.payload, ''), CASE WHEN ${traced} THEN ${traceSql} END, NULL::text
     FROM ${from} LEFT JOIN job_payloads ON job_payloads.job_id = jobs.id`
 }
 

@@ -431,23 +431,25 @@ describe('a payload that the lease left out', () => {
     expect(await outcomeWith(() => '')).toMatchObject({ given: [], event: { event: 'reject' } })
   })
 
-  test('is not read if the attempt is aborted before', async () => {
-    const read = vi.fn(() => '1')
-
-    expect((await outcomeWith(read, new ShutdownError())).event).toMatchObject({ event: 'release' })
-    expect(read).not.toHaveBeenCalled()
+  test('is not given to the handler of an attempt that was aborted meanwhile', async () => {
+    expect(await outcomeWith(() => '1', new ShutdownError())).toMatchObject({ given: [], event: { event: 'release' } })
   })
 
-  test('is read in a turn of the loop in which no other is', async () => {
-    const order: string[] = []
-    const longPayloads = new LongPayloads({ readPayload: () => '' })
-    for (const name of ['a', 'b', 'c']) void longPayloads.turn().then(() => order.push(name))
-    for (let turn = 1; turn <= 3; turn++) {
+  test.each([
+    ['256 KiB', 262_144, [1, 2, 3, 4]],
+    ['half of that', 131_072, [2, 4, 4, 4]],
+    ['64 KiB', 65_536, [4, 4, 4, 4]],
+  ])('of %s is read with others of the same turn of the loop up to 256 KiB', async (_size, length, expected) => {
+    const readPayload = vi.fn(() => 'x'.repeat(length))
+    const longPayloads = new LongPayloads({ readPayload })
+    for (let id = 1; id <= 4; id++) void longPayloads.read({ id, leaseToken: 1 })
+    const counts: number[] = []
+    for (let turn = 1; turn <= 4; turn++) {
       await setImmediate()
-      order.push(`turn ${turn}`)
+      counts.push(readPayload.mock.calls.length)
     }
 
-    expect(order).toEqual(['a', 'turn 1', 'b', 'turn 2', 'c', 'turn 3'])
+    expect(counts).toEqual(expected)
   })
 })
 

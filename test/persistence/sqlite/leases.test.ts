@@ -20,3 +20,13 @@ test('a job that dies of a crash together with others, as in an edited file, get
     },
   })
 })
+
+test('a lease leaves out a payload of more than 8 KiB, however few its characters', async () => {
+  const { store } = await openStore()
+  const payloads = ['x'.repeat(8_190), 'x'.repeat(8_191), '€'.repeat(2_731)].map((text) => JSON.stringify(text))
+  await store.enqueue(payloads.map((payload) => aJob({ payload })))
+
+  const leased = await store.lease({ limit: 3, wait: true, start: true })
+
+  expect(leased.map(({ payload }) => payload)).toEqual([payloads[0], null, null])
+})
