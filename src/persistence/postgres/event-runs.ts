@@ -17,10 +17,10 @@ const jobOf = (id: string) => `(SELECT type, queue FROM jobs WHERE jobs.id = ${i
 
 /**
  * The transitions of a job, an SQL expression: rows as the view `job_events` has them, without a look at all runs. A run is looked at if the job
- * lies between its first and its last.
+ * lies between its first and its last. `order`: in which the reader wants them; only so does a page of many read no more than a page.
  */
-export function eventsOf(job: string): string {
-  return `(SELECT id, job_id, ${common} FROM single_events WHERE job_id = ${job}
+export function eventsOf(job: string, order: 'seq' | 'seq DESC' = 'seq'): string {
+  return `((SELECT id, job_id, ${common} FROM single_events WHERE job_id = ${job} ORDER BY ${order})
     UNION ALL
     SELECT last_id - cardinality(job_ids) + n, ${ofRun('item')}
     FROM event_runs CROSS JOIN LATERAL (SELECT array_position(job_ids, ${job}) AS n OFFSET 0) AS place
@@ -29,9 +29,9 @@ export function eventsOf(job: string): string {
   ) AS job_events`
 }
 
-/** The same of all jobs with ids from one to another. */
+/** The same of all jobs with ids from one to another, to be read by `job_id` and `seq`. */
 export function eventsBetween(first: string, last: string): string {
-  return `(SELECT id, job_id, ${common} FROM single_events WHERE job_id BETWEEN ${first} AND ${last}
+  return `((SELECT id, job_id, ${common} FROM single_events WHERE job_id BETWEEN ${first} AND ${last} ORDER BY job_id, seq)
     UNION ALL
     SELECT last_id - cardinality(job_ids) + n, ${ofRun('item')}
     FROM event_runs CROSS JOIN unnest(job_ids, seqs, attempts) WITH ORDINALITY AS item (job_id, seq, attempt, n)
@@ -42,18 +42,19 @@ export function eventsBetween(first: string, last: string): string {
 
 /**
  * The same of those with ids above `after` and below `horizon`, the first event of a transaction: the first of them, up to a limit, by their
- * ids, with `type` and `queue` of the job. The first run may have none left that is wanted, each other has one at least.
+ * ids, with `type` and `queue` of the job. The first run may have none left that is wanted, each other has one at least. No run is read after
+ * the one that fills the page: the order is that in which runs are found, so that no plan sorts the jobs of all.
  */
 export function eventsAfter(after: string, horizon: string, limit: string): string {
   return `(
       (SELECT id, job_id, ${common}, type, queue FROM single_events CROSS JOIN LATERAL ${jobOf('job_id')}
         WHERE id > ${after} AND id < ${horizon} ORDER BY id LIMIT ${limit})
       UNION ALL
-      (SELECT last_id - cardinality(job_ids) + n, ${ofRun('item')}, type, queue
-        FROM (SELECT * FROM event_runs WHERE last_id > ${after} AND last_id < ${horizon} ORDER BY last_id LIMIT ${limit} + 1) AS run
+      (SELECT id_before + n, ${ofRun('item')}, type, queue
+        FROM (SELECT *, last_id - cardinality(job_ids) AS id_before FROM event_runs WHERE last_id > ${after} AND last_id < ${horizon} ORDER BY last_id LIMIT ${limit} + 1) AS run
           CROSS JOIN LATERAL unnest(job_ids, seqs, attempts) WITH ORDINALITY AS item (job_id, seq, attempt, n)
           CROSS JOIN LATERAL ${jobOf('item.job_id')}
-        WHERE last_id - cardinality(job_ids) + n > ${after} ORDER BY last_id, n LIMIT ${limit})
+        WHERE id_before + n > ${after} ORDER BY last_id FETCH FIRST (${limit}) ROWS WITH TIES)
       ORDER BY id LIMIT ${limit}
     ) AS job_events`
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { eventsAfter, eventsBetween, eventsOf } from '../../../src/persistence/postgres/event-runs.ts'
 import type { Transition } from '../../../src/persistence/store.ts'
 import { aConnection, type OpenedPostgres, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
@@ -183,5 +184,52 @@ describe.skipIf(postgresMissing)('jobs that make a transition together', () => {
 
     expect(violations).toContainEqual(expect.objectContaining({ invariant: 'I3', jobId: first }))
     expect(violations).toContainEqual(expect.objectContaining({ invariant: 'I2', jobId: 999_999 }))
+  })
+})
+
+/** How many rows of a table a statement reads, by its indexes or without. */
+async function readBy({ path }: OpenedPostgres, table: string, sql: string): Promise<number> {
+  const client = await aConnection({ schema: path })
+  await client.query('BEGIN')
+  await client.query(sql)
+  const { rows } = await client.query(
+    `SELECT pg_stat_get_xact_tuples_returned($1::regclass) + (SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid))
+      FROM pg_index WHERE indrelid = $1::regclass) AS read`,
+    [table],
+  )
+  await client.query('COMMIT')
+  return Number(rows[0].read)
+}
+
+describe.skipIf(postgresMissing)('a page of transitions', () => {
+  const pageMax = 10
+
+  test.each(['never', 'after the first', 'last'])('reads few runs, if ANALYZE ran %s', async (moment) => {
+    const node = await openPostgres()
+    const client = await aConnection({ schema: node.path })
+    const analyze = (now: string) => now === moment && client.query('ANALYZE')
+    await enqueue(node, few)
+    await analyze('after the first')
+    for (let thousand = 0; thousand < 5; thousand++) await enqueue(node, 1_000)
+    await analyze('last')
+
+    const page = `SELECT * FROM ${eventsAfter('0', '9000000000000000', String(pageMax))}`
+
+    expect(await readBy(node, 'jobs', page)).toBeLessThan(1_100)
+  })
+
+  test('of one job reads no more than that', async () => {
+    const node = await openPostgres()
+    const id = `${(await enqueue(node, 1))[0]}::bigint`
+    const client = await aConnection({ schema: node.path })
+    await client.query(`SET session_replication_role TO replica; INSERT INTO single_events (id, job_id, at, seq, attempt, event, from_state, to_state)
+      SELECT 9e14 + n, ${id}, 1, n, 0, 'lease', 'queued', 'leased' FROM generate_series(2, 5000) AS n; ANALYZE`)
+
+    for (const page of [
+      `${eventsOf(id)} WHERE seq > 5 ORDER BY seq`,
+      `${eventsOf(id, 'seq DESC')} ORDER BY seq DESC`,
+      `${eventsBetween(id, '9000::bigint')} WHERE (job_id, seq) > (${id}, 5) ORDER BY job_id, seq`,
+    ])
+      expect(await readBy(node, 'single_events', `SELECT * FROM ${page} LIMIT ${pageMax}`)).toBeLessThan(3 * pageMax)
   })
 })

@@ -147,7 +147,7 @@ const jobSql = `
   FROM jobs LEFT JOIN nodes ON nodes.id = node_id WHERE jobs.id = :id`
 const newestOwnerSql = `SELECT ${owner} FROM nodes WHERE serves ORDER BY id DESC LIMIT 1`
 
-const events = `SELECT ${eventColumns} FROM ${eventsOf(':id::bigint')}`
+const events = `SELECT ${eventColumns} FROM ${eventsOf(':id::bigint', 'seq DESC')}`
 const lastEventSql = `${events} ORDER BY seq DESC LIMIT 1`
 const endings = `seq > :after AND ${stateHasTag('executing', 'from_state')}`
 const lastFailureSql = `${events} WHERE ${endings} AND error IS NOT NULL ORDER BY seq DESC LIMIT 1`
