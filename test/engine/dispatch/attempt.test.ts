@@ -431,6 +431,13 @@ describe('a payload that the lease left out', () => {
     expect(await outcomeWith(() => '')).toMatchObject({ given: [], event: { event: 'reject' } })
   })
 
+  test('and that a damaged file does not give fails the attempt', async () => {
+    const { given, event } = await outcomeWith(() => throwing(new Error('malformed')))
+
+    expect(given).toEqual([])
+    expect(event).toMatchObject({ event: 'fail', error: { message: 'malformed' } })
+  })
+
   test('is not given to the handler of an attempt that was aborted meanwhile', async () => {
     expect(await outcomeWith(() => '1', new ShutdownError())).toMatchObject({ given: [], event: { event: 'release' } })
   })

@@ -89,7 +89,8 @@ export class FileReads {
     try {
       return this.#reader.payloadAt(id, leaseToken) ?? ''
     } catch (error) {
-      if (storageFailure(error) === null) throw error
+      // A page that is damaged stays so: if the job were given back, it would be leased again at once, for ever.
+      if (storageFailure(error) !== 'busy') throw error
       throw new UnavailableError('the database cannot be read', { cause: error })
     }
   }
