@@ -67,7 +67,9 @@ describe.skipIf(postgresMissing)('a process that may not use the database', () =
     await run(sequences!)
 
     expect([second, third]).toEqual([advice, advice])
-    expect(await (await open(address, path)).enqueue({ type: 'work', payload: 1 })).toMatchObject({ state: 'queued' })
+    const system = await open(address, path)
+    expect(await system.enqueue({ type: 'work', payload: 1 })).toMatchObject({ state: 'queued' })
+    expect(await system.verify()).toMatchObject({ jobs: 1, violations: [] })
   })
 
   test('is told what to grant in a schema with tables of others, and not on these', async () => {
