@@ -116,8 +116,7 @@ class Attempt implements RunningAttempt {
     this.#handler = options.registry.find(job.type)
     this.timeoutMs = job.timeoutMs ?? this.#handler?.timeoutMs ?? options.timeoutMs
     this.startedAt = options.now()
-    const timedOut = (stoodStillMs: number) => this.abort(new AttemptTimeoutError(this.timeoutMs, stoodStillMs), false)
-    this.#timer = new AttemptTimer(this.timeoutMs, options.stalls, options.timers, timedOut)
+    this.#timer = this.#timeout()
     options.stats.started(job, this.startedAt, this.timeoutMs)
     this.#span = options.tracing.attempt(job)
     const run = () => currentJob.run(job, () => this.#callHandler())
@@ -158,7 +157,7 @@ class Attempt implements RunningAttempt {
     // The store leases no job without a handler here.
     if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
     const { payload } = this.#job
-    const read = payload === null ? await this.#options.longPayloads.read(this.#job) : null
+    const read = payload === null ? await this.#longPayload() : null
     if (this.aborted) throw this.aborted.reason
     const given = this.#parsed(payload ?? read!.json)
     if (read) read.json = ''
@@ -172,6 +171,20 @@ class Attempt implements RunningAttempt {
     const unrun = unrunIn(returned)
     if (unrun) throw new TypeError(`its handler returned ${unrun}, none of which has run`)
     if (!this.#isCompleting) this.#result = this.#kept(handler, returned)
+  }
+
+  /** The wait for it does not count against the timeout: it may be long if many jobs start together. */
+  async #longPayload(): ReturnType<LongPayloads['read']> {
+    this.#timer.clear()
+    const read = await this.#options.longPayloads.read(this.#job)
+    if (!this.aborted) this.#timer = this.#timeout()
+    return read
+  }
+
+  #timeout(): AttemptTimer {
+    const { stalls, timers } = this.#options
+    const timedOut = (stoodStillMs: number) => this.abort(new AttemptTimeoutError(this.timeoutMs, stoodStillMs), false)
+    return new AttemptTimer(this.timeoutMs, stalls, timers, timedOut)
   }
 
   #parsed(json: string): unknown {

@@ -689,6 +689,22 @@ describe('an attempt that takes too long', () => {
     ])
   })
 
+  test('does not count the time that it waited for a long payload, only what comes after', async () => {
+    const payload = deferred<string>()
+    const called = vi.fn(() => new Promise(() => {}))
+    const longPayloads = new LongPayloads({ readPayload: () => payload.promise })
+    const runAttempt = createRunAttempt({ ...optionsFor(aHandler(called)), longPayloads })
+    const attempt = runAttempt(aLeasedJob({ payload: null }), { settled() {}, ended() {} })
+
+    await vi.advanceTimersByTimeAsync(5_000)
+    payload.resolve('1')
+    await vi.advanceTimersByTimeAsync(999)
+    expect([called.mock.calls.length, attempt.aborted]).toEqual([1, null])
+
+    await vi.advanceTimersByTimeAsync(1)
+    expect(attempt.aborted).toMatchObject({ reason: expect.any(AttemptTimeoutError) })
+  })
+
   test('and never resolves fails after its grace, keeps its slot, and stays visible', async () => {
     const told = start(() => new Promise(() => {}))
 
