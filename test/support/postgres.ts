@@ -73,10 +73,10 @@ export function aSchema(): string {
 export function aDriver(keeps = false) {
   const clients = new Set<pg.Client>()
   let isCut = false
-  class Client {
+  class Client extends pg.Client {
     constructor(config: pg.ClientConfig) {
-      const client: pg.Client =
-        keeps && !isCut ? keptClient(config, () => clients.delete(client)) : new pg.Client(config)
+      super(config)
+      const client: pg.Client = keeps && !isCut ? keptClient(config, () => clients.delete(client)) : this
       clients.add(client)
       const connect = client.connect.bind(client) as (callback?: unknown) => Promise<pg.Client>
       client.connect = ((callback?: (error: Error) => void) => {
@@ -85,7 +85,7 @@ export function aDriver(keeps = false) {
         return callback ? callback(refusal) : Promise.reject(refusal)
       }) as never
       // biome-ignore lint/correctness/noConstructorReturn: the driver's pool calls this with `new`
-      return client as never
+      return client as never as Client
     }
   }
   class Pool extends pg.Pool {
