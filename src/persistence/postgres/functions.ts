@@ -240,7 +240,9 @@ BEGIN
   END IF;
   IF _replayed IS NOT NULL THEN
     INSERT INTO key_replays (job_id, n, last_at)
-    SELECT replay.id, count(*), _now FROM unnest(_replayed) AS replay (id) JOIN jobs ON jobs.id = replay.id GROUP BY replay.id ORDER BY replay.id
+    -- Locked, or retention could remove one meanwhile and not see what is noted of it.
+    SELECT replay.id, count(*), _now FROM unnest(_replayed) AS replay (id)
+    JOIN (SELECT id FROM jobs WHERE id = ANY (_replayed) ORDER BY id FOR KEY SHARE) AS there ON there.id = replay.id GROUP BY replay.id ORDER BY replay.id
     ON CONFLICT (job_id) DO UPDATE SET n = key_replays.n + excluded.n, last_at = excluded.last_at;
   END IF;
   IF _reports IS NOT NULL THEN
