@@ -247,11 +247,11 @@ BEGIN
   END IF;
   IF _reports IS NOT NULL THEN
     PERFORM 1 FROM (SELECT unnest(_job_ids) AS id UNION SELECT (value ->> 0)::bigint FROM json_array_elements(_reports) ORDER BY 1) AS item
-    JOIN jobs ON jobs.id = item.id ORDER BY item.id FOR UPDATE OF jobs;
+    JOIN jobs ON jobs.id = item.id ORDER BY item.id FOR NO KEY UPDATE OF jobs;
     PERFORM ${report.name}(_reports, _now);
   END IF;
   IF cardinality(_changes) > 1 THEN
-    PERFORM 1 FROM (SELECT DISTINCT unnest(_job_ids) AS id ORDER BY 1) AS item JOIN jobs ON jobs.id = item.id ORDER BY item.id FOR UPDATE OF jobs;
+    PERFORM 1 FROM (SELECT DISTINCT unnest(_job_ids) AS id ORDER BY 1) AS item JOIN jobs ON jobs.id = item.id ORDER BY item.id FOR NO KEY UPDATE OF jobs;
   END IF;
   FOR _s IN 1..coalesce(cardinality(_changes), 0) LOOP
     _until := _change_ends[_s];
