@@ -10,6 +10,8 @@ export interface CallerOptions {
 
 /** Throws `InvalidInputError` if these are no options of the call, or if it does not take one of them: callers in JavaScript have no type check. */
 export function assertOptions(call: string, options: unknown, known: readonly string[]): void {
+  // `ids.map(system.cancel)` passes an index.
+  if (typeof options === 'number' && known.includes('by')) return
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     const message = `the options of ${call} must be an object, such as { ${known[0]} }; got ${shown(options)}`
     throw new InvalidInputError([{ path: '', message }])

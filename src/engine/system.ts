@@ -123,9 +123,7 @@ function withCommands(system: System): JobSystem {
   const methods = commands.map((command) => {
     return [
       command,
-      // `ids.map(system.cancel)` passes an index too.
-      (id: number, options?: Parameters<JobSystem['requeue']>[1] | number) =>
-        system.command(command, id, typeof options === 'number' ? undefined : options),
+      (id: number, options?: Parameters<JobSystem['requeue']>[1]) => system.command(command, id, options),
     ] as const
   })
   return Object.assign(system, Object.fromEntries(methods) as Pick<JobSystem, BulkCommand>)

@@ -86,6 +86,19 @@ describe('retention', () => {
     expect(left()).toBe(499 - 1 - 2 - 4 - 8)
   })
 
+  test('removes one job first too if many that stay come before it', () => {
+    const { db, commit } = openWriter({ retentionMs: keepMs })
+    commit((writer) => writer.enqueue(newCalls(Array.from({ length: 800 }, () => aJob())), 0))
+    const ended = Array.from({ length: 400 }, (_, index) => index + 301)
+    commit((writer) => writer.command('cancel', ended, undefined, 0))
+    const left = () => db.prepare('SELECT count(*) FROM jobs').pluck().get()
+    let asked = 0
+
+    // Three pieces of a hundred have nothing to remove.
+    commit((writer) => writer.retain(keepMs, () => asked++ < 3))
+    expect(left()).toBe(799)
+  })
+
   test('of dead jobs opens the law for them alone, and closes it again', () => {
     const { db, commit } = openWriter({ retention: { dead: { ms: keepMs } } })
     const take = (end: LeaseEvent['event']) => {

@@ -13,6 +13,9 @@ const walkMax = 1_000
 /** Jobs that are removed together: one at first, because nobody knows yet how much belongs to each. */
 const pieces = { first: 1, max: 100 }
 
+/** How a pass over some jobs ended: at the last job, at its limit, or because the time was over. */
+type PassEnd = 'end' | 'limit' | 'stopped'
+
 /** What of a job decides whether it is removed. */
 type SeenName = 'id' | 'type' | 'state' | 'createdAt' | 'finishedAt'
 type Seen = readonly (Pick<JobRow, SeenName> & { readonly lastEventId: number })[]
@@ -60,11 +63,11 @@ export class Retention {
     let old = 0
     const ended = this.#pass(
       (limit) => this.#sql.next.all({ after: this.#walkedTo, limit }) as Seen,
-      (seen) => {
-        this.#walkedTo = seen.at(-1)!.id
-        const aged = seen.filter(({ createdAt }) => createdAt <= oldest)
-        old += aged.length
-        this.#remove(aged.filter((job) => this.#rules.isOver(job, now)))
+      (job) => {
+        this.#walkedTo = job.id
+        if (job.createdAt > oldest) return false
+        old++
+        return this.#rules.isOver(job, now)
       },
       goOn,
     )
@@ -84,9 +87,9 @@ export class Retention {
     }
     const ended = this.#pass(
       (limit) => this.#sql.before.all({ before: this.#countedDownTo, limit }) as Seen,
-      (seen) => {
-        this.#countedDownTo = seen.at(-1)!.id
-        this.#remove(seen.filter((job) => this.#quotas.isBeyond(job)).reverse())
+      (job) => {
+        this.#countedDownTo = job.id
+        return this.#quotas.isBeyond(job)
       },
       goOn,
     )
@@ -95,23 +98,25 @@ export class Retention {
     return false
   }
 
-  /** Passes some jobs on, a piece at least, up to a limit or until `goOn` returns false. */
-  #pass(read: (limit: number) => Seen, use: (seen: Seen) => void, goOn: () => boolean): 'end' | 'limit' | 'stopped' {
-    for (let looked = 0, size = pieces.first; looked < walkMax; size = Math.min(2 * size, pieces.max)) {
+  /** Passes some jobs on, and removes those that `isOver` names: a piece at least, up to a limit or until `goOn` returns false. */
+  #pass(read: (limit: number) => Seen, isOver: (job: Seen[number]) => boolean, goOn: () => boolean): PassEnd {
+    for (let looked = 0, size = pieces.first; looked < walkMax; ) {
       if (looked > 0 && !goOn()) return 'stopped'
-      const limit = Math.min(size, walkMax - looked)
+      const limit = Math.min(pieces.max, walkMax - looked)
       const seen = read(limit)
-      if (seen.length > 0) use(seen)
-      if (seen.length < limit) return 'end'
-      looked += limit
+      const piece = pieceOf(seen, isOver, size)
+      looked += piece.looked
+      this.#remove(piece.removed)
+      if (piece.removed.length === size) size = Math.min(2 * size, pieces.max)
+      if (piece.looked === seen.length && seen.length < limit) return 'end'
     }
     return 'limit'
   }
 
-  /** `jobs`: in the order of their ids. The newest event stays, so that no event id is reused: readers continue from them. */
+  /** The newest event stays, so that no event id is reused: readers continue from them. */
   #remove(jobs: Seen): void {
     const newest = this.#sql.newestEvent.get()
-    const removed = jobs.filter(({ lastEventId }) => lastEventId !== newest)
+    const removed = jobs.filter(({ lastEventId }) => lastEventId !== newest).sort((one, other) => one.id - other.id)
     if (removed.length === 0) return
     const isGuarded = removed.some(({ state }) => !hasTag(state, 'expendable'))
     if (isGuarded) this.#sql.allow.run()
@@ -122,6 +127,17 @@ export class Retention {
     this.#sql.removeEvents.run(lastEventsOf(removed))
     for (const { state } of removed) this.#transitions.count(state, retention, '', 1)
   }
+}
+
+/** The first jobs of `seen`, as far as the `size`-th that is over. */
+function pieceOf(seen: Seen, isOver: (job: Seen[number]) => boolean, size: number): { looked: number; removed: Seen } {
+  const removed: Seen[number][] = []
+  let looked = 0
+  while (looked < seen.length && removed.length < size) {
+    const job = seen[looked++]!
+    if (isOver(job)) removed.push(job)
+  }
+  return { looked, removed }
 }
 
 /** The ids of the last events of these jobs, packed into ranges, as JSON. */
