@@ -78,6 +78,6 @@ export const progressSql = `
   FROM job_progress JOIN jobs ON jobs.id = job_id WHERE at >= :since ORDER BY at DESC LIMIT 1000`
 
 export const logLinesSql = `
-  SELECT n, attempt, at, level, message, fields FROM job_logs WHERE job_id = :id AND n > :after ORDER BY n LIMIT :limit`
+  SELECT n, attempt, at, level, message, fields FROM job_logs WHERE job_id = :id AND n > CAST(:after AS bigint) ORDER BY n LIMIT :limit`
 
 export const logEndsSql = 'SELECT min(n) AS "first", max(n) AS "last" FROM job_logs WHERE job_id = :id'

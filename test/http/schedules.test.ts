@@ -67,6 +67,7 @@ describe('a schedule over HTTP', () => {
     const jitter_ms = 43_200_000
     await own.post('/schedules/late', { cron: '@daily', job: nightly.job, jitter_ms }, 'PUT')
     await clock.moveTo(Date.UTC(2030, 0, 4, 0, 2))
+    await expect.poll(async () => (await own.get('/jobs/1')).status).toBe(200)
 
     const { body: history } = await own.get('/jobs/1/history')
     const { body: explained } = await own.get('/jobs/1/explain')

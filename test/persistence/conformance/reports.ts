@@ -147,6 +147,7 @@ export function testReports(open: Open): void {
       expect(log.lines.map(({ message }) => message)).toEqual(lines(1_000, 402).map(({ message }) => message))
       expect((await store.log(job.id, { after: 1_399, limit: 9 }))?.lines.map(({ n }) => n)).toEqual([1_400, 1_401])
       expect((await store.log(job.id, { after: 0, limit: 2 }))?.lines.map(({ n }) => n)).toEqual([402, 403])
+      expect((await store.log(job.id, { after: Number.MAX_SAFE_INTEGER, limit: 2 }))?.lines).toEqual([])
     })
 
     test('in long lines keeps the newest whose bytes are within the bound', async () => {
