@@ -23,7 +23,13 @@ const bad = defineHandler({
     throw new PermanentError('no "good" \\ \u0000')
   },
 })
-const handlers = [handler, quick, late, bad]
+const slow = defineHandler({
+  type: 'slow',
+  payload: z.number(),
+  run: (_payload, { signal }) =>
+    new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+})
+const handlers = [handler, quick, late, bad, slow]
 const system = await createJobSystem({ database, handlers, retryBaseMs: 20, workers: 5, shutdownGraceMs: 1_000 })
 for (let n = 0; n < Number(first); n += 1_000) {
   const job = (of) => {
@@ -40,6 +46,11 @@ process.on('SIGTERM', async () => {
   await system.stop()
   process.exit(0)
 })
+// One runs, and one waits behind it.
+const unique = { key: 'one', onConflict: 'after' }
+const [running] = await system.enqueue([{ type: 'slow', payload: 1, priority: 10, unique }])
+while ((await system.find(running.id)).state !== 'running') await new Promise((resolve) => setTimeout(resolve, 5))
+await system.enqueue({ type: 'slow', payload: 2, unique })
 for (let n = 0; !stopping; n++) {
   const jobs = [0, 1, 2].map((of) => ({ type: 'work', payload: { n }, idempotencyKey: `${process.pid}-${n}-${of}` }))
   const stored = await system.enqueue(jobs).catch(() => [])

@@ -613,7 +613,7 @@ const jobs: readonly Mutation[] = [
   bug(
     'an idempotency key stands for any content',
     conformance('enqueue refuses a whole array if a key belongs to other content, and names its job'),
-    { file: 'persistence/admission.js', find: 'if (first !== content)', replace: 'if (false)' },
+    { file: 'persistence/admission.js', find: 'known.content === job.idempotency.content', replace: 'true' },
   ),
   bug(
     'one job more may wait than may',
@@ -651,7 +651,7 @@ const jobs: readonly Mutation[] = [
       find: `const seq = \`\${job.seq} + 1\`;`,
       replace: 'const seq = job.seq;',
     },
-    { file: sqlite('migrations/0012'), sql: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
+    { file: sqlite('migrations/0014'), sql: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
   ),
   bug('taken edges are not counted', conformance('counts equal the sums over the jobs'), {
     file: sqlite('write/transitions'),
@@ -827,7 +827,7 @@ const jobs: readonly Mutation[] = [
       'a manual UPDATE that moves a dead job is accepted exactly if the machine has the edge',
     ],
     {
-      file: sqlite('migrations/0012'),
+      file: sqlite('migrations/0014'),
       sql: '(NEW.seq = OLD.seq + 1 AND (',
       replace: '(NEW.seq = OLD.seq + 1 OR (',
     },
@@ -839,7 +839,7 @@ const jobs: readonly Mutation[] = [
       'a manual UPDATE that takes a dead job along two edges in one write is accepted exactly if they are those of a claim',
     ],
     {
-      file: sqlite('migrations/0012'),
+      file: sqlite('migrations/0014'),
       sql: `(NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running'))))`,
       replace: '(NEW.seq = OLD.seq + 2)',
     },
