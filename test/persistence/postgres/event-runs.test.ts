@@ -138,7 +138,7 @@ describe.skipIf(postgresMissing)('jobs that make a transition together', () => {
 
     expect(await node.store.history(early[0]!.id, { after: 0, limit: 9 })).toBeUndefined()
     expect(await historyOf(node, late!.id)).toEqual(ofOneRun)
-    expect((await tailOf(node, 3)).map(({ jobId }) => jobId)).toEqual(Array(4).fill(late!.id))
+    expect((await tailOf(node, 1)).map(({ jobId }) => jobId)).toEqual(Array(4).fill(late!.id))
     expect((await node.store.transitions({ after: before.last, limit: 1 })).transitions).toHaveLength(1)
     expect((await rowsOf(node)).runs).toEqual(['enqueue', 'lease', 'start'].map((event) => [event, few]))
     expect(await node.store.verify()).toMatchObject({ jobs: 1, events: 4, violations: [] })
