@@ -48,8 +48,8 @@ export default defineConfig({
     testTimeout: isWhole ? 3_600_000 : 120_000,
     hookTimeout: isWhole ? 3_600_000 : 120_000,
     expect: { poll: { timeout: 90_000 } },
-    // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
-    maxWorkers: 3,
+    // Two more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     // Most code runs too briefly to be worth optimising: what runs eight times as long as by default is optimised. What runs whole runs as it
     // would in use.
