@@ -147,14 +147,15 @@ export class Transitions {
   /** The same for ranges that differ only in their ids. */
   #applyTo(ranges: readonly JobRange[], change: Change, now: number, leaseCheck: LeaseCheck, crashed: boolean): number {
     const [, , lease_token, delay_ms, error, cause] = ranges[0]!
-    const set = setOf(ranges)
+    const packed = packLong(ranges)
+    const set = packed ? 'ranges' : ranges.length > fewRanges ? 'ids' : 'range'
     // Mostly its type says enough of an event: no cause costs nothing.
     const statements = this.#statements(change, leaseCheck, set, cause !== null)
     const { events } = statements
     const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed), events: events.length }
     const values = { lease_token, delay_ms, error, cause, ...always }
-    if (set === 'range') return this.#takeEach(statements, values, ranges)
-    return set === 'ids' ? this.#takeIds(statements, values, ranges) : this.#takeRanges(statements, values, ranges)
+    if (packed) return this.#takeRanges(statements, { ...values, ...packed }, ranges)
+    return set === 'ids' ? this.#takeIds(statements, values, ranges) : this.#takeEach(statements, values, ranges)
   }
 
   #takeIds(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
@@ -163,9 +164,12 @@ export class Transitions {
     return this.#take(statements, { ids: JSON.stringify(ids), event_id, ...values })
   }
 
-  /** Each range whose jobs have the same past is logged as one row for each event, another as one for each job. */
+  /**
+   * Each range whose jobs have the same past is logged as one row for each event, another as one for each job. `values`: with the ranges,
+   * packed.
+   */
   #takeRanges(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
-    const counts = (statements.alike?.all({ ...values, ...pack(ranges) }) ?? []) as number[]
+    const counts = (statements.alike?.all(values) ?? []) as number[]
     const rows = ranges.flatMap((range, index) => (counts[index] === countJobs([range]) ? [range] : singles(range)))
     const count = countJobs(ranges)
     const event_id = this.takeEventIds(count * statements.events.length)
@@ -270,9 +274,9 @@ function eventsOf(change: Change): readonly EventType[] {
   return change === 'claim' ? claim : [change]
 }
 
-function setOf(ranges: readonly JobRange[]): JobSet {
-  if (ranges.length <= fewRanges) return 'range'
-  return countJobs(ranges) >= 1.5 * ranges.length && pack(ranges) ? 'ranges' : 'ids'
+/** Null if they are few, if most are of a single job, or if they do not fit. */
+function packLong(ranges: readonly JobRange[]) {
+  return ranges.length > fewRanges && countJobs(ranges) >= 1.5 * ranges.length ? pack(ranges) : null
 }
 
 /** A range for each job of the range. */
