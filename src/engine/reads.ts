@@ -162,7 +162,7 @@ export function assertId(id: unknown): void {
   throw new InvalidInputError([{ path: 'id', message: `must be the id of a job, a number; got ${shown(id)}` }])
 }
 
-function assertWithin(path: string, value: number, min: number, max: number): void {
+export function assertWithin(path: string, value: number, min: number, max: number): void {
   if (Number.isSafeInteger(value) && value >= min && value <= max) return
   throw new InvalidInputError([{ path, message: `must be a whole number from ${min} to ${max}` }])
 }

@@ -25,6 +25,7 @@ import { previewTicks, timingWarnings } from '../../schedule/preview.ts'
 import { parseSchedule } from '../../schedule/request.ts'
 import { ticksOf } from '../../schedule/ticks.ts'
 import { assertOptions, type CallerOptions } from '../caller-options.ts'
+import { assertWithin } from '../reads.ts'
 import type { JobFactory } from './job-factory.ts'
 import { type SchedulePlans, type Step, steps, tzVersion } from './plans.ts'
 import { type Scheduler, toMove } from './scheduler.ts'
@@ -61,7 +62,7 @@ export class ScheduleCommands implements Schedules {
   async list(page: Parameters<Schedules['list']>[0] = {}): Promise<ScheduleList> {
     assertOptions('schedules.list', page, ['after', 'limit', 'ended'])
     const { after, limit = pageSizes.list.byDefault, ended = false } = page
-    assertCount('limit', limit, pageSizes.list.max)
+    assertWithin('limit', limit, 1, pageSizes.list.max)
     if (after !== undefined && !(typeof after === 'string' && namePattern.test(after)))
       throw new InvalidInputError([{ path: 'after', message: 'must be the next of the page before' }])
     if (typeof ended !== 'boolean')
@@ -175,8 +176,8 @@ export class ScheduleCommands implements Schedules {
   ): Promise<readonly ScheduleHistoryEvent[]> {
     assertOptions('schedules.history', page, ['before', 'limit'])
     const { before = Number.MAX_SAFE_INTEGER, limit = pageSizes.history.byDefault } = page
-    assertCount('before', before, Number.MAX_SAFE_INTEGER)
-    assertCount('limit', limit, pageSizes.history.max)
+    assertWithin('before', before, 1, Number.MAX_SAFE_INTEGER)
+    assertWithin('limit', limit, 1, pageSizes.history.max)
     const { schedule } = await this.#kept(name)
     if (!schedule) throw new ScheduleNotFoundError(name)
     const rows = await this.#parts.store.history(schedule.id, { before, limit })
@@ -367,11 +368,6 @@ function callerOf(call: string, options: CallerOptions): EventCause {
 function previewCount(call: string, options: { readonly count?: number }): number {
   assertOptions(call, options, ['count'])
   const { count = pageSizes.preview.byDefault } = options
-  assertCount('count', count, pageSizes.preview.max)
+  assertWithin('count', count, 1, pageSizes.preview.max)
   return count
-}
-
-function assertCount(path: string, value: number, max: number): void {
-  if (Number.isSafeInteger(value) && value >= 1 && value <= max) return
-  throw new InvalidInputError([{ path, message: `must be a whole number from 1 to ${max}` }])
 }
