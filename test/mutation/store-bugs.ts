@@ -1217,8 +1217,8 @@ const histories: readonly Mutation[] = [
   ),
   bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('write/insert-jobs'),
-    sql: ':event_id + key',
-    replace: ':event_id - 1 + key',
+    sql: ':runAt, :now, :event_id',
+    replace: ':runAt, :now, :event_id - 1',
   }),
   bug(
     'ids of events are given that another process has used',

@@ -15,7 +15,7 @@ const shortMax = 4_096
 /** Consecutive new jobs, packed so that they can be sent and stored as one. */
 export interface Batch extends Common {
   readonly count: number
-  /** Their payloads' JSON texts: as a JSON array if they are short, which is faster, and else each by itself. */
+  /** Their payloads' JSON texts: as a JSON array if they are several short ones, which is faster, and else each by itself. */
   readonly payloads: string | readonly string[]
   /** The fields that are not the same in all of them. */
   readonly differing: readonly Differing[]
@@ -80,7 +80,8 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
 }
 
 function packedPayloads(payloads: readonly string[]): Batch['payloads'] {
-  return lengthOf(payloads) > payloads.length * shortMax ? payloads : JSON.stringify(payloads)
+  const areLong = lengthOf(payloads) > payloads.length * shortMax
+  return areLong || payloads.length === 1 ? payloads : JSON.stringify(payloads)
 }
 
 function lengthOf(texts: readonly string[]): number {

@@ -173,10 +173,9 @@ export class JobInserts {
     }
   }
 
-  #insertOf({ differing, keys }: Batch): Database.Statement {
-    const isKeyed = keys !== null
-    const name = `${differing} ${isKeyed}`
-    const insert = this.#inserts.get(name) ?? prepareInsert(this.#db, differing, isKeyed)
+  #insertOf(batch: Batch): Database.Statement {
+    const name = isPlainJob(batch) ? 'one' : `${batch.differing} ${batch.keys !== null}`
+    const insert = this.#inserts.get(name) ?? prepareInsert(this.#db, batch)
     this.#inserts.set(name, insert)
     return insert
   }
@@ -187,14 +186,23 @@ function listOf(length: number): string {
   return `[0${',0'.repeat(length - 1)}]`
 }
 
-/** Reads the fields in which the jobs differ from a list of their rows, and the others from the batch. */
-function prepareInsert(db: Database.Database, differing: readonly Differing[], isKeyed: boolean): Database.Statement {
+/** One job, with nothing in a list of rows. */
+function isPlainJob({ count, rows }: Batch): boolean {
+  return count === 1 && rows === null
+}
+
+/**
+ * Reads the fields in which the jobs differ from a list of their rows, and the others from the batch. One job needs no list; for a SELECT
+ * SQLite makes a temporary table each time, because `jobs` has a trigger.
+ */
+function prepareInsert(db: Database.Database, batch: Batch): Database.Statement {
+  const { differing, keys } = batch
   const columnOf = (name: Differing) => (differing.includes(name) ? `value ->> ${differing.indexOf(name)}` : `:${name}`)
-  const key = isKeyed ? `, value ->> ${differing.length}, value ->> ${differing.length + 1}` : ''
+  const key = keys === null ? '' : `, value ->> ${differing.length}, value ->> ${differing.length + 1}`
+  const same = `${storedNames.map(columnOf)}, :state, 1, 0, ${columnOf('maxAttempts')}, :runAt, :now, :event_id`
   return db.prepare(`
-    INSERT INTO jobs (${storedNames.map(snakeCase)}, state, seq, attempt, max_attempts, run_at, created_at, last_event_id${isKeyed ? ', idempotency_key, content' : ''})
-    SELECT ${storedNames.map(columnOf)}, :state, 1, 0, ${columnOf('maxAttempts')}, :runAt, :now, :event_id + key${key}
-    FROM json_each(:list)`)
+    INSERT INTO jobs (${storedNames.map(snakeCase)}, state, seq, attempt, max_attempts, run_at, created_at, last_event_id${keys === null ? '' : ', idempotency_key, content'})
+    ${isPlainJob(batch) ? `VALUES (${same})` : `SELECT ${same} + key${key} FROM json_each(:list)`}`)
 }
 
 function prepare(db: Database.Database) {
