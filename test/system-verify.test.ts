@@ -2,7 +2,10 @@ import { expect, test } from 'vitest'
 import { UnavailableError } from '../src/errors.ts'
 import { openKept } from '../src/persistence/sqlite/file/kept.ts'
 import { onPostgres } from './support/database.ts'
+import { onThreads } from './support/store-here.ts'
 import { openSystem, startSystem, untilState } from './support/system.ts'
+
+onThreads()
 
 test('a system checks its file while it runs, without blocking the loop', async () => {
   const { system } = await startSystem({ runs: { work: () => {} } })

@@ -1,16 +1,13 @@
-import { EventEmitter } from 'node:events'
-import { MessageChannel } from 'node:worker_threads'
 import pg from 'pg'
 import { openPostgresStore } from '../../src/persistence/postgres/client.ts'
 import type { Driver } from '../../src/persistence/postgres/connection.ts'
-import { runNode } from '../../src/persistence/postgres/node/thread.ts'
-import type { startNodeThread } from '../../src/persistence/postgres/nodes.ts'
 import type { StoreEvent } from '../../src/persistence/store.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
 import { keptClient } from './kept-connections.ts'
 import { Schemas } from './postgres-schemas.ts'
 import { postgresServer } from './postgres-server.ts'
 import { leaseMs, type OpenedStore, startAt, storeDefaults } from './store.ts'
+import { startNodeHere } from './store-here.ts'
 import { whenDone } from './temp.ts'
 
 let databases = 0
@@ -109,26 +106,6 @@ export function aDriver(keeps = false) {
     mend() {
       isCut = false
     },
-  }
-}
-
-/** Runs the thread of a node on the caller's own thread, with connections that it can cut. */
-function startNodeHere(driver: Driver): typeof startNodeThread {
-  return (options) => {
-    const { port1: here, port2: there } = new MessageChannel()
-    const link = new EventEmitter()
-    here.on('message', (message) => link.emit('message', message))
-    here.on('close', () => link.emit('exit', 0))
-    runNode(there, options, driver)
-    return Object.assign(link, {
-      postMessage: (message: unknown) => here.postMessage(message),
-      ref: () => here.ref(),
-      unref: () => here.unref(),
-      async terminate() {
-        here.close()
-        return 0
-      },
-    }) as never
   }
 }
 

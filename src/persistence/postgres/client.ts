@@ -4,7 +4,7 @@ import type { Store } from '../store.ts'
 import { Heartbeat } from '../watchdog.ts'
 import { Addresses } from './addresses.ts'
 import { type Driver, loadDriver } from './connection.ts'
-import { startNodeThread } from './nodes.ts'
+import { nodeThreads } from './nodes.ts'
 import { toOpenError } from './open-failure.ts'
 import { PostgresStore, type PostgresStoreOptions, renewalsPerLease } from './store.ts'
 
@@ -14,7 +14,7 @@ const patienceMinMs = 1_000
 /** What tests replace: the driver by one whose connections they can cut, and the thread of the node by one on the caller's own. */
 interface Replaceable {
   readonly driver: Driver
-  readonly startNode: typeof startNodeThread
+  readonly startNode: typeof nodeThreads.start
 }
 
 /**
@@ -23,7 +23,7 @@ interface Replaceable {
  */
 export async function openPostgresStore(
   options: PostgresStoreOptions,
-  { driver = loadDriver(), startNode = startNodeThread }: Partial<Replaceable> = {},
+  { driver = loadDriver(), startNode = nodeThreads.start }: Partial<Replaceable> = {},
 ): Promise<Store> {
   const { connectionString, schema = postgresDefaults.schema, clock, environment } = options
   const heartbeat = options.serves ? new Heartbeat() : null

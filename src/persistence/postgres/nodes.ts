@@ -11,14 +11,19 @@ const youngGenerationMaxMb = 2
 /** The parts of `Worker` that the loop uses. */
 export type NodeThreadLink = Pick<Worker, 'on' | 'postMessage' | 'ref' | 'unref' | 'terminate'>
 
-/** Starts the thread of a node. `environment`: where the driver finds what an address leaves out, such as PGPASSWORD. */
-export function startNodeThread(
-  workerData: NodeThreadOptions,
-  { NODE_OPTIONS: _, ...environment }: Readonly<NodeJS.ProcessEnv>,
-): NodeThreadLink {
-  const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
-  const env = ownThread.env && environment
-  return new Worker(new URL('./node/thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread, env })
+/**
+ * Starts the thread of a node. `environment`: where the driver finds what an address leaves out, such as PGPASSWORD. One object, which tests
+ * replace to run it on the loop's thread.
+ */
+export const nodeThreads = {
+  start(
+    workerData: NodeThreadOptions,
+    { NODE_OPTIONS: _, ...environment }: Readonly<NodeJS.ProcessEnv>,
+  ): NodeThreadLink {
+    const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
+    const env = ownThread.env && environment
+    return new Worker(new URL('./node/thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread, env })
+  },
 }
 
 interface Listener {

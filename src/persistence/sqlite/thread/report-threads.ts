@@ -8,11 +8,17 @@ export type ReportMessage<Report> =
   | { readonly report: Report }
   | { readonly error: string }
 
+/** The parts of `Worker` that are used here. */
+type ThreadLink = Pick<Worker, 'on' | 'terminate'>
+
 /** Work on a whole file that ends with a report, such as a check or a backup, each on a separate thread. */
 export class ReportThreads<Data, Report> {
+  /** Starts a thread. Tests replace it to check a file on the loop's thread. */
+  static start = (script: URL, workerData: unknown): ThreadLink => new Worker(script, { workerData, ...ownThread })
+
   readonly #script: URL
   readonly #fault: string
-  readonly #threads = new Set<Worker>()
+  readonly #threads = new Set<ThreadLink>()
 
   /** `fault`: the beginning of an error. */
   constructor(script: URL, fault: string) {
@@ -22,7 +28,7 @@ export class ReportThreads<Data, Report> {
 
   /** Rejects with `UnavailableError` if the work cannot be done, or is ended meanwhile. */
   run(workerData: Data, onProgress: (done: number, of: number) => void = () => {}): Promise<Report> {
-    const thread = new Worker(this.#script, { workerData, ...ownThread })
+    const thread = ReportThreads.start(this.#script, workerData)
     this.#threads.add(thread)
     return new Promise((resolve, reject) => {
       const fail = (why: string) => reject(new UnavailableError(`${this.#fault}: ${why}`))
