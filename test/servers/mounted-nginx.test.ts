@@ -51,7 +51,7 @@ describeWith(['nginx'], 'mounted in an app behind nginx with TLS and a path of i
       await untilState(system, dead, 'dead')
       const { id: waiting } = await system.enqueue({ type: 'echo', payload: null, delayMs: 3_600_000 })
 
-      const page = await openPage(`${url}${at}`, { ignoreHTTPSErrors: true })
+      const page = await openPage(`${url}${at}`)
       expect(page.url()).toBe(`${url}${at}/login?next=%2F`)
       await page.fill('input[name=token]', apiToken)
       await page.click('button[type=submit]')
@@ -126,7 +126,7 @@ describeWith(['nginx'], 'mounted in an app behind nginx with TLS and a path of i
       await untilState(system, dead, 'dead')
       const before = await system.edgeCounts()
 
-      const page = await openPage(`${url}${at}`, { ignoreHTTPSErrors: true })
+      const page = await openPage(`${url}${at}`)
       await page.waitForSelector('.series canvas')
       const pages = ['', '/dashboard/jobs', '/dashboard/jobs?state=dead', `/dashboard/jobs/${dead}`, '/docs']
       for (const path of pages) {

@@ -1,12 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, type Page, type ViewportSize } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { whenDone } from './temp.ts'
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 let browser: Browser
+let page: Page | undefined
 
 /** A group of tests in one real Chromium; skipped, with a message, if there is none. */
 export function describeInBrowser(name: string, tests: () => void): void {
@@ -24,14 +25,15 @@ export function describeInBrowser(name: string, tests: () => void): void {
   })
 }
 
-/** A page in its own browser profile. Every complaint in its console is a fault, except those in `complaintsOk`. */
+/**
+ * The page of all tests, with nothing in it of the test before: a window and a profile for each would take half of the browser's time. Every
+ * complaint in its console is a fault, except those in `complaintsOk`.
+ */
 export async function openPage(
   url: string,
-  { complaintsOk, ...options }: BrowserContextOptions & { readonly complaintsOk?: RegExp } = {},
+  { complaintsOk, viewport = { width: 1280, height: 720 } }: { complaintsOk?: RegExp; viewport?: ViewportSize } = {},
 ): Promise<Page> {
-  const context = await browser.newContext(options)
-  context.setDefaultTimeout(90_000)
-  const page = await context.newPage()
+  page ??= await newPage()
   const complaints: string[] = []
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
@@ -42,11 +44,28 @@ export async function openPage(
     void dialog.dismiss()
   })
   whenDone(async () => {
-    await context.close()
+    await forget(page!)
     expect(complaints.filter((text) => !complaintsOk?.test(text))).toEqual([])
   })
+  await page.setViewportSize(viewport)
   await page.goto(url)
   return page
+}
+
+async function newPage(): Promise<Page> {
+  // A test's server has a certificate of its own.
+  const context = await browser.newContext({ ignoreHTTPSErrors: true })
+  context.setDefaultTimeout(90_000)
+  return context.newPage()
+}
+
+async function forget(page: Page): Promise<void> {
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await page.evaluate('localStorage.clear(); sessionStorage.clear()')
+  await page.goto('about:blank')
+  page.removeAllListeners()
+  await page.context().clearCookies()
+  await page.emulateMedia({ colorScheme: null })
 }
 
 /** The accessibility faults that axe-core finds. */
