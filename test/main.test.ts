@@ -11,7 +11,7 @@ import { lockForServer } from '../src/persistence/sqlite/file/lock.ts'
 import { briefly, built } from './support/built.ts'
 import { runCommand } from './support/cli.ts'
 import { deferred } from './support/deferred.ts'
-import { shareOf } from './support/share.ts'
+import { isWhole, shareOf } from './support/share.ts'
 import { startSmtp } from './support/smtp.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
@@ -324,7 +324,7 @@ describe('a signal', () => {
     },
   )
 
-  test('during the start, once it has touched the database, ends with 0', async () => {
+  test.runIf(isWhole)('during the start, once it has touched the database, ends with 0', async () => {
     const { child, closed, folder } = launch()
     const lock = join(folder, 'data/jobs.db-lock')
     await vi.waitFor(() => expect(existsSync(lock)).toBe(true), { timeout: patienceMs, interval: 1 })
@@ -336,7 +336,7 @@ describe('a signal', () => {
     expect(stdout).toMatch(/"msg":"stopping"/)
   })
 
-  test('as soon as it says that it listens ends with 0', async () => {
+  test.runIf(isWhole)('as soon as it says that it listens ends with 0', async () => {
     const { child, closed } = launch()
 
     child.stdout.once('data', () => child.kill('SIGTERM'))
@@ -344,7 +344,7 @@ describe('a signal', () => {
     expect((await closed).code).toBe(0)
   })
 
-  test('twice within 250 ms counts once, as Ctrl-C under npm arrives', async () => {
+  test.runIf(isWhole)('twice within 250 ms counts once, as Ctrl-C under npm arrives', async () => {
     const { job, env, end } = await aHeldJob()
     const { child, closed, post, untilState, logged, folder } = await serve({ env })
     await post('/jobs', job)
@@ -392,7 +392,7 @@ describe('a signal', () => {
     ])
   })
 
-  test('waits neither for idle connections nor for a client in the middle of a request', async () => {
+  test.runIf(isWhole)('waits neither for idle connections nor for a client in the middle of a request', async () => {
     const { child, closed, url } = await serve({ env: { SHUTDOWN_GRACE_MS: noEnd } })
     const { headers } = await fetch(`${url}/livez`)
     // Longer than a test may take.
@@ -410,7 +410,7 @@ describe('a signal', () => {
     expect((await closed).code).toBe(0)
   })
 
-  test('to npm start reaches the server', async () => {
+  test.runIf(isWhole)('to npm start reaches the server', async () => {
     const folder = tempFolder()
     for (const name of ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'src', 'dist', 'node_modules']) {
       symlinkSync(join(root, name), join(folder, name))
@@ -497,21 +497,24 @@ test('the log has no payload, no key and no secret, whatever its level', async (
   expect(told.filter((text) => (said.stdout + said.stderr).includes(text))).toEqual([])
 })
 
-test('a server whose log is no longer read continues, and starts a job that a producer adds to its file', async () => {
-  const { child, url, folder, post, untilState } = await serve()
+test.runIf(isWhole)(
+  'a server whose log is no longer read continues, and starts a job that a producer adds to its file',
+  async () => {
+    const { child, url, folder, post, untilState } = await serve()
 
-  child.stdout.destroy()
-  await post('/jobs', { type: 'webhook', payload: { url: 'http://127.0.0.1:1/' } })
-  await untilState(1, 'dead')
+    child.stdout.destroy()
+    await post('/jobs', { type: 'webhook', payload: { url: 'http://127.0.0.1:1/' } })
+    await untilState(1, 'dead')
 
-  expect((await fetch(`${url}/readyz`)).status).toBe(200)
-  const producer = await createJobSystem({ database: join(folder, 'data/jobs.db') })
-  whenDone(() => producer.stop())
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    const producer = await createJobSystem({ database: join(folder, 'data/jobs.db') })
+    whenDone(() => producer.stop())
 
-  const { id } = await producer.enqueue({ type: 'sleep', payload: { ms: 1 } })
+    const { id } = await producer.enqueue({ type: 'sleep', payload: { ms: 1 } })
 
-  expect((await untilState(id, 'succeeded')).attempt).toBe(1)
-})
+    expect((await untilState(id, 'succeeded')).attempt).toBe(1)
+  },
+)
 
 describe('an email', () => {
   const welcome = {
@@ -571,7 +574,7 @@ describe('an email', () => {
     expect(said.stdout).not.toMatch(/secret|Hello|user@example/)
   })
 
-  test('without settings fails and names them, and a job beside it succeeds', async () => {
+  test.runIf(isWhole)('without settings fails and names them, and a job beside it succeeds', async () => {
     const { post, untilState } = await serve()
 
     await post('/jobs', [

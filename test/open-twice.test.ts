@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import type * as library from '../src/index.ts'
 import { built } from './support/built.ts'
+import { shareOf } from './support/share.ts'
 import { openSystem } from './support/system.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
@@ -80,12 +81,14 @@ test('a system that is kept with the process is shared by every load of its modu
   expect(one).toBe(two)
 })
 
-test.each([
+const pairs: readonly (readonly [string, firstServes: boolean, secondServes: boolean])[] = [
   ['a server', true, true],
   ['a producer', true, false],
   ['a server beside a producer', false, true],
   ['a producer beside a producer', false, false],
-])(
+]
+
+test.each(shareOf({ share: pairs.slice(0, 1), whole: pairs }))(
   'another copy of the package may not open the file as %s, also through a link',
   async (_, firstServes, secondServes) => {
     const { path } = await openSystem({ runs: firstServes ? { work() {} } : null })

@@ -7,7 +7,7 @@ import { kills } from './kills.ts'
 afterAll(cleanUp)
 
 /** `npm run test:torture` continues as long as requested. */
-const killsMin = shareOf({ share: 2, whole: 40 })
+const killsMin = shareOf({ share: 1, whole: 40 })
 
 test('a server that is repeatedly killed under load loses nothing it acknowledged', {
   timeout: 3_600_000,

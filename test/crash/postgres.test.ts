@@ -77,8 +77,9 @@ function impatientBuild(): string {
   ])
 }
 
+// The share freezes a node, and kills one below; failover.test.ts stops the server.
 describe.skipIf(postgresMissing)('a node on PostgreSQL', () => {
-  test('that a handler blocks for several leases keeps its jobs, and says so', async () => {
+  test.runIf(isWhole)('that a handler blocks for several leases keeps its jobs, and says so', async () => {
     const { address, schema, node, state, events, producer, id } = await aNodeThatRuns('block', 5_000, {
       leaseMs: 1_500,
     })
@@ -92,7 +93,7 @@ describe.skipIf(postgresMissing)('a node on PostgreSQL', () => {
     await expect.poll(node.output).toContain('the event loop was blocked; its leases were renewed meanwhile')
   })
 
-  test('that a handler blocks for good is ended, names its jobs, and another runs them', async () => {
+  test.runIf(isWhole)('that a handler blocks for good is ended, names its jobs, and another runs them', async () => {
     const options = { build: impatientBuild(), timeoutMs: 500 }
     const { address, schema, node, events, producer, id } = await aNodeThatRuns('block', 600_000, options)
 
@@ -107,17 +108,20 @@ describe.skipIf(postgresMissing)('a node on PostgreSQL', () => {
     expect(await producer.find(id)).toMatchObject({ crashes: 1, state: 'running' })
   })
 
-  test('that was killed leaves the progress and the log of its jobs, for other nodes to read', async () => {
-    const { producer, node, id } = await aNodeThatRuns('report', 600_000, {})
-    await expect.poll(async () => (await producer.find(id))?.progress).toBe(50)
+  test.runIf(isWhole)(
+    'that was killed leaves the progress and the log of its jobs, for other nodes to read',
+    async () => {
+      const { producer, node, id } = await aNodeThatRuns('report', 600_000, {})
+      await expect.poll(async () => (await producer.find(id))?.progress).toBe(50)
 
-    node.kill('SIGKILL')
-    await once(node, 'exit')
+      node.kill('SIGKILL')
+      await once(node, 'exit')
 
-    expect((await producer.log(id)).lines).toMatchObject([{ n: 1, attempt: 1, message: 'half way' }])
-    expect(await producer.progressSince(0)).toMatchObject([{ job: { id }, progress: 50 }])
-    expect(await producer.find(id)).toMatchObject({ progress: 50, progressAttempt: 1 })
-  })
+      expect((await producer.log(id)).lines).toMatchObject([{ n: 1, attempt: 1, message: 'half way' }])
+      expect(await producer.progressSince(0)).toMatchObject([{ job: { id }, progress: 50 }])
+      expect(await producer.find(id)).toMatchObject({ progress: 50, progressAttempt: 1 })
+    },
+  )
 
   test('that stands still for longer than its lease loses its jobs, and goes on as another node', async () => {
     const { address, schema, node, events, producer } = await aNodeThatRuns('sleep', 2_000, { leaseMs: 1_000 })
@@ -136,19 +140,22 @@ describe.skipIf(postgresMissing)('a node on PostgreSQL', () => {
     expect((await producer.verify()).violations).toEqual([])
   })
 
-  test('that has nothing to do while the server is away lives on, and runs what comes when it is back', async () => {
-    const server = ownServer()
-    const node = await startNode(server.address, 'jobs')
-    server.stop()
-    await setTimeout(300)
-    server.start()
+  test.runIf(isWhole)(
+    'that has nothing to do while the server is away lives on, and runs what comes when it is back',
+    async () => {
+      const server = ownServer()
+      const node = await startNode(server.address, 'jobs')
+      server.stop()
+      await setTimeout(300)
+      server.start()
 
-    const producer = await aProducer(server.address, 'jobs')
-    const { id } = await producer.enqueue({ type: 'work', payload: 1 })
+      const producer = await aProducer(server.address, 'jobs')
+      const { id } = await producer.enqueue({ type: 'work', payload: 1 })
 
-    await expectAllDone(producer, [id])
-    expect(node.exitCode).toBeNull()
-  })
+      await expectAllDone(producer, [id])
+      expect(node.exitCode).toBeNull()
+    },
+  )
 
   test('does not outlive its process: a program that has done its work ends by itself', async () => {
     const program = `
@@ -172,7 +179,7 @@ describe.skipIf(postgresMissing)('on PostgreSQL', () => {
     const producer = await aProducer(address, schema)
     const acknowledged: number[] = []
     let node = await startNode(address, schema)
-    for (let kill = 0; kill < (isWhole ? 20 : 2); kill++) {
+    for (let kill = 0; kill < (isWhole ? 20 : 1); kill++) {
       const jobs = await producer.enqueue(Array.from({ length: 100 }, () => ({ type: 'work', payload: 1 })))
       acknowledged.push(...jobs.map(({ id }) => id))
       await setTimeout(30)

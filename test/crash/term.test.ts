@@ -60,6 +60,7 @@ function leaseAll(database: string): void {
   db.close()
 }
 
+// A share stops with jobs in every state, and is killed as it stops.
 describe.concurrent('SIGTERM', () => {
   test('with jobs in every state ends in time, holds nothing any more and does not count the attempts it gave back', async () => {
     const database = join(folder, 'every.db')
@@ -89,7 +90,7 @@ describe.concurrent('SIGTERM', () => {
     await reader.stop()
   })
 
-  test('during recovery ends in time, and the next server recovers the rest', async () => {
+  test.runIf(isWhole)('during recovery ends in time, and the next server recovers the rest', async () => {
     const database = join(folder, 'recovering.db')
     const reader = await createJobSystem({ database })
     for (let batch = 0; batch < 10; batch++) await reader.enqueue(many(1_000, { type: 'nobody' }))
@@ -106,28 +107,31 @@ describe.concurrent('SIGTERM', () => {
     await endWith(next, reader)
   })
 
-  test('while another process holds the file locked ends in time, and running jobs are recovered', async () => {
-    const database = join(folder, 'locked.db')
-    const child = await startChild({ database, graceMs: 50 })
-    const reader = await createJobSystem({ database })
-    const { port, asked, answer, answerAll } = await aRemote()
-    await child.enqueue(many(8, { type: 'ask', payload: { port } }))
-    await until(() => asked() === 8)
-    const other = openKept(database)
-    other.exec('BEGIN IMMEDIATE')
-    // These succeed within the grace, and the others are aborted when it ends: no outcome can be stored.
-    answer(5)
+  test.runIf(isWhole)(
+    'while another process holds the file locked ends in time, and running jobs are recovered',
+    async () => {
+      const database = join(folder, 'locked.db')
+      const child = await startChild({ database, graceMs: 50 })
+      const reader = await createJobSystem({ database })
+      const { port, asked, answer, answerAll } = await aRemote()
+      await child.enqueue(many(8, { type: 'ask', payload: { port } }))
+      await until(() => asked() === 8)
+      const other = openKept(database)
+      other.exec('BEGIN IMMEDIATE')
+      // These succeed within the grace, and the others are aborted when it ends: no outcome can be stored.
+      answer(5)
 
-    await assertEnds(child)
-    other.exec('ROLLBACK')
-    other.close()
+      await assertEnds(child)
+      other.exec('ROLLBACK')
+      other.close()
 
-    expect(witnessed(database).map(({ message }) => message)).toContain(
-      'the last results could not be stored; the next start recovers their jobs',
-    )
-    answerAll()
-    await assertFinishes(database, reader, 8)
-  })
+      expect(witnessed(database).map(({ message }) => message)).toContain(
+        'the last results could not be stored; the next start recovers their jobs',
+      )
+      answerAll()
+      await assertFinishes(database, reader, 8)
+    },
+  )
 
   test('followed by SIGKILL, as in a container, blames no job for a crash, however often', async () => {
     const database = join(folder, 'impatient.db')
@@ -153,7 +157,6 @@ describe.concurrent('SIGTERM', () => {
     await after.stop()
   })
 
-  // In the share, the lock above covers it.
   test.runIf(isWhole)(
     'while the disk is full ends in time, and running jobs are recovered when there is space',
     async ({ skip }) => {
@@ -177,7 +180,7 @@ describe.concurrent('SIGTERM', () => {
     },
   )
 
-  test('ends the process even if the stop never finishes because the disk does not answer', async () => {
+  test.runIf(isWhole)('ends the process even if the stop never finishes because the disk does not answer', async () => {
     const build = patchedBuild(join(folder, 'build'), [
       { file: 'persistence/sqlite/thread/store-thread.js', find: 'this.#db.close();', replace: forever },
       { file: 'main.js', find: 'const beyondGraceMs = 10_000', replace: 'const beyondGraceMs = 2_000' },

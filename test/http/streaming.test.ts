@@ -328,7 +328,7 @@ describe('write requests', () => {
 
 test('with large bodies are not all parsed at once, so that others are served between them', async () => {
   const { port } = await startHttp({ maxRequestValues: 1_000_000 })
-  const depth = shareOf({ share: 100_000, whole: 400_000 })
+  const depth = shareOf({ share: 25_000, whole: 400_000 })
   const body = `{"type":"echo","payload":${'['.repeat(depth)}${']'.repeat(depth)}}`
   const connections = await Promise.all(Array.from({ length: 8 }, () => openConnection(port)))
   for (const connection of connections) {

@@ -6,12 +6,9 @@ import { report } from '../torture/report.ts'
 import { walk } from './walk.ts'
 
 const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1)
-/**
- * How often each of these seeds walks. The share ends as soon as every edge was taken: its first seeds were chosen since together they do
- * so in the fewest steps; the others are for the day on which the commands change.
- */
+/** How often each of these seeds walks. The share takes most edges, not all. */
 const { seeds, runs } = shareOf({
-  share: { seeds: [2, 4, 16, 5, 10, 89, ...upTo(60)], runs: 4 },
+  share: { seeds: [2], runs: 4 },
   whole: { seeds: upTo(6), runs: 20 },
 })
 const named = edges.map(({ from, event, to }) => `${from} ${event} ${to}`)
@@ -25,14 +22,14 @@ describe('a store under random commands, restarts, torn transactions, a second o
     const untaken = () => named.filter((edge) => !taken.has(edge))
     let steps = 0
     for (const seed of seeds) {
-      if (!isWhole && untaken().length === 0) break
       const walked = await walk(folder, { seed, runs })
       steps += walked.steps
       for (const [edge, times] of walked.edges) taken.set(edge, (taken.get(edge) ?? 0) + times)
     }
 
-    if (isWhole) console.log(report(named, taken))
-    expect(steps).toBeGreaterThan(shareOf({ share: 300, whole: 3_000 }))
+    expect(steps).toBeGreaterThan(shareOf({ share: 100, whole: 3_000 }))
+    if (!isWhole) return
+    console.log(report(named, taken))
     expect(untaken()).toEqual([])
   })
 })

@@ -1,6 +1,7 @@
 import { describe, test } from 'vitest'
 import { type OpenedPostgres, openPostgres, passLease } from '../support/postgres.ts'
 import { postgresMissing } from '../support/postgres-server.ts'
+import { shareOfEachGroup } from '../support/share.ts'
 import { whenDone } from '../support/temp.ts'
 import type { Node, Open } from './conformance/helpers.ts'
 import { testStore } from './store-conformance.ts'
@@ -33,6 +34,9 @@ function asNode(
     },
   }
 }
+
+// `npm test` runs the whole contract on SQLite.
+shareOfEachGroup(6)
 
 if (postgresMissing) describe('PostgreSQL store', () => test.skip(postgresMissing!, () => {}))
 else testStore('PostgreSQL', open)

@@ -5,6 +5,7 @@ import { serverFunctions, stepNames } from '../../../src/persistence/postgres/fu
 import type { LeasedJob } from '../../../src/persistence/store.ts'
 import { aConnection, type OpenedPostgres, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { aJob } from '../../support/store.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
@@ -91,6 +92,8 @@ async function bounded(given: Parameters<typeof openPostgres>[0] = {}) {
   await finish(node, 1)
   return { node, waiting: waiting.slice(1) }
 }
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('a claim', () => {
   test('begins where the last one ended, if an old snapshot keeps the rows of many that ended', async () => {

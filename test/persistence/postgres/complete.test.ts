@@ -11,6 +11,7 @@ import {
 import { deferred } from '../../support/deferred.ts'
 import { aConnection, aDatabase, aSchema, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { aJob } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
@@ -65,6 +66,8 @@ async function ended(run: (context: JobContext, client: pg.Client) => Promise<un
 
 const once = ['enqueue', 'lease', 'start', 'succeed']
 const twice = ['enqueue', 'lease', 'start', 'fail', 'due', 'lease', 'start', 'succeed']
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('a handler that completes its job in its own transaction', () => {
   test('has stored what it reported before, and delays nobody with what it reports after', async () => {

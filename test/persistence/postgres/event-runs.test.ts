@@ -3,6 +3,7 @@ import { eventsAfter, eventsBetween, eventsOf } from '../../../src/persistence/p
 import type { Transition } from '../../../src/persistence/store.ts'
 import { aConnection, type OpenedPostgres, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { aJob } from '../../support/store.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
@@ -56,6 +57,8 @@ async function tailOf({ store }: OpenedPostgres, limit: number): Promise<Transit
     after = page.last
   }
 }
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('jobs that make a transition together', () => {
   test('share a row for each event, and each has a history of its own', async () => {

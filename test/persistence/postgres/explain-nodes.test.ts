@@ -7,6 +7,7 @@ import { createJobSystem, defineHandler } from '../../../src/index.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
 import { aDatabase, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { aJob, leaseMs, startAt } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
 import { ids } from '../conformance/helpers.ts'
@@ -24,6 +25,8 @@ async function twoNodes(own?: ManualClock) {
 }
 
 const holder = `process ${process.pid} on test, node 1`
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('a node that is asked about a job of another', () => {
   test('says that another node has a handler for its type, and not that nobody runs it', async () => {

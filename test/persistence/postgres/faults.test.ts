@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { StoreEvent } from '../../../src/persistence/store.ts'
 import { aConnection, openPostgres } from '../../support/postgres.ts'
 import { ownServer, postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { mountSmall } from '../../support/small-disk.ts'
 import { aJob } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
@@ -28,6 +29,8 @@ function isOver(notice: StoreEvent | undefined): boolean {
 afterAll(cleanUp)
 
 /** Concurrent, because most of the time they wait. */
+shareOfEachGroup(3)
+
 describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
   test('stores what it can while a stranger holds a lock on one job, says who does, and stores the rest afterwards', async () => {
     const { store, path, notices } = await openPostgres()

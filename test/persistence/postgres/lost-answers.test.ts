@@ -7,9 +7,12 @@ import { connect, pinPlansSql } from '../../../src/persistence/postgres/connecti
 import type { LeasedJob, Store } from '../../../src/persistence/store.ts'
 import { aDatabase, aDriver, aSchema, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { aJob } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('connections that break again and again', () => {
   test('lose no job and store none twice, whether its commit was answered or not', async () => {

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { aDatabase, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
@@ -26,6 +27,8 @@ async function query(schema: string, sql: string): Promise<Record<string, string
     await client.end()
   }
 }
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('nodes that share a database', () => {
   test('share its jobs: each is given to one of them', async () => {

@@ -5,6 +5,7 @@ import { migrate, migrations } from '../../../src/persistence/postgres/migrate.t
 import { toOpenError } from '../../../src/persistence/postgres/open-failure.ts'
 import { aDatabase, aSchema, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { whenDone } from '../../support/temp.ts'
 
 let roles = 0
@@ -41,6 +42,8 @@ async function adviceOf(opening: Promise<unknown>): Promise<string> {
   expect(error).toMatchObject({ code: 'database_unusable' })
   return /run: (.*)$/.exec(error.message)?.[1] ?? expect.fail(error.message)
 }
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('a process that may not use the database', () => {
   test('is told what to run so that its role may make the schema, and that is enough', async () => {

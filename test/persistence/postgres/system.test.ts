@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { createJobSystem, defineHandler, type JobContext, JobNotFoundError } from '../../../src/index.ts'
 import { aConnection, aDatabase, aSchema } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { whenDone } from '../../support/temp.ts'
 
 async function aSystem(schema: string, run: (n: number, context: JobContext) => Promise<void> | void) {
@@ -13,6 +14,8 @@ async function aSystem(schema: string, run: (n: number, context: JobContext) => 
   await system.start()
   return system
 }
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('a system on PostgreSQL', () => {
   test('runs jobs, retries them, explains them and finds nothing wrong', async () => {

@@ -14,6 +14,7 @@ import {
 } from '../../../src/index.ts'
 import { aConnection, aDatabase, aSchema } from '../../support/postgres.ts'
 import { ownServer, postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { collectSpans } from '../../support/spans.ts'
 import { whenDone } from '../../support/temp.ts'
 
@@ -43,6 +44,8 @@ async function aSystem({ address, schema = aSchema(), run = () => {}, ...setting
 }
 
 const aCount = { type: 'count' as const, payload: 1 }
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('a job that is enqueued in a transaction of the caller', () => {
   test('exists once that commits, with its history and counts, and runs', async () => {

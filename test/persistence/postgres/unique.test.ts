@@ -4,6 +4,7 @@ import { createJobSystem, defineHandler, UniqueConflictError } from '../../../sr
 import { deferred } from '../../support/deferred.ts'
 import { aConnection, aDatabase, aSchema, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
+import { shareOfEachGroup } from '../../support/share.ts'
 import { aJob } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
 import { leaseOf, rows } from '../conformance/helpers.ts'
@@ -40,6 +41,8 @@ async function aRunningHolder() {
   }
   return { system, id, end, ran }
 }
+
+shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('a unique key in a transaction of the caller', () => {
   test('is held once it commits, and nobody waits for that but who asks for the key', async () => {
