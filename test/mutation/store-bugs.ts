@@ -1215,11 +1215,16 @@ const histories: readonly Mutation[] = [
     ['persistence/sqlite/migration.test.ts', 'a file of version 2 continues: histories grow, and no id is reused'],
     { file: sqlite('write/transition-statements'), find: 'eventId(index - 1)', replace: `'NULL'` },
   ),
-  bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
-    file: sqlite('write/insert-jobs'),
-    sql: ':runAt, :now, :event_id',
-    replace: ':runAt, :now, :event_id - 1',
-  }),
+  bug(
+    'a new job does not point to its event',
+    conformance('a queued job becomes leased on lease, attempt 0 of 1'),
+    { file: sqlite('write/insert-jobs'), sql: ':event_id + key', replace: ':event_id - 1 + key' },
+    {
+      file: sqlite('write/insert-jobs'),
+      find: 'this.#insertOne(batch, state, now, event_id)',
+      replace: 'this.#insertOne(batch, state, now, event_id - 1)',
+    },
+  ),
   bug(
     'ids of events are given that another process has used',
     [
