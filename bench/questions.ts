@@ -4,6 +4,7 @@ import { backlogScheduled } from './questions/backlog-scheduled.ts'
 import { brief } from './questions/brief.ts'
 import { bytes } from './questions/bytes.ts'
 import { drain } from './questions/drain.ts'
+import { drainResults } from './questions/drain-results.ts'
 import { endToEnd } from './questions/end-to-end.ts'
 import { enqueueBulk } from './questions/enqueue-bulk.ts'
 import { enqueueLanes } from './questions/enqueue-lanes.ts'
@@ -30,6 +31,7 @@ export const questions: readonly Question[] = [
   enqueueLanes,
   enqueueBulk,
   drain,
+  drainResults,
   endToEnd,
   steady,
   latency,

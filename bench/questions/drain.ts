@@ -1,6 +1,6 @@
 import type { JobSystem } from '../../src/index.ts'
 import { comparing } from '../compare.ts'
-import { Engine } from '../engine.ts'
+import { Engine, type EngineOptions } from '../engine.ts'
 import { BareSqlite } from '../limit.ts'
 import { bulkBatch, jobsPerRun, limitBatch, payloadText, perSecond, repeat, warmUpJobs, workers } from '../load.ts'
 
@@ -17,8 +17,12 @@ export const drain = comparing({
 type Meanwhile = (system: JobSystem) => Promise<() => Promise<void>>
 
 /** Adds the jobs to those already queued in `folder`, and runs as many; jobs/s. */
-export async function drainEngine(folder: string, meanwhile?: Meanwhile): Promise<number> {
-  const engine = await Engine.open(folder, { workers })
+export async function drainEngine(
+  folder: string,
+  meanwhile?: Meanwhile,
+  onRun?: EngineOptions['onRun'],
+): Promise<number> {
+  const engine = await Engine.open(folder, { workers, ...(onRun ? { onRun } : {}) })
   await engine.fill(warmUpJobs + jobsPerRun)
   const end = await meanwhile?.(engine.system)
   try {
