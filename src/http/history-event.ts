@@ -58,6 +58,10 @@ const changes = z
       .literal(true)
       .optional()
       .describe('Set if it was replaced; `GET /jobs/{id}/payload` reads the one before, while it is kept.'),
+    payload_gone: z
+      .literal(true)
+      .optional()
+      .describe('Set in a history if the payload before is no longer kept: reading it is answered with 410.'),
     run_at: changeOf(instant),
     priority: changeOf(z.int()),
     max_retries: changeOf(count),

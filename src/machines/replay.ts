@@ -7,7 +7,10 @@ interface Change {
   readonly to: number
 }
 
-/** What an `amend` changed: `runAt`, `priority`, `maxRetries`, and `payload`, of which the one before is kept elsewhere. */
+/**
+ * What an `amend` changed: `runAt`, `priority`, `maxRetries`, and `payload`, of which the one before is kept elsewhere, unless a history says
+ * with `payloadGone` that it no longer is.
+ */
 export type Changes = Readonly<Record<string, Change | true>>
 
 /** One row of a job's history, with what the machine can check. */

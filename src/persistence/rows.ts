@@ -40,10 +40,15 @@ function toProgress(selected: string | null): Pick<JobRow, 'progress' | 'progres
   return { progress: value, progressAt: Number(at), progressAttempt: Number(attempt) }
 }
 
-/** Undefined if it is not an event of the machine. */
-export function toHistoryEvent({ cause, ...row }: Selected<HistoryEvent>): HistoryEvent | undefined {
+/** Undefined if it is not an event of the machine. `payloadGone`: if somebody asked whether the payload before it is kept. */
+export function toHistoryEvent({
+  cause,
+  payloadGone,
+  ...row
+}: Selected<HistoryEvent> & { readonly payloadGone?: boolean | number | null }): HistoryEvent | undefined {
   const event = validEvent(row)
-  return event && { ...event, ...causeOf(event.event, parseCause(cause)) }
+  const told = event && { ...event, ...causeOf(event.event, parseCause(cause)) }
+  return told?.changes && payloadGone ? { ...told, changes: { ...told.changes, payloadGone: true } } : told
 }
 
 function parseCause(text: string | null): KeptCause | null {

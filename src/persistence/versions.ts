@@ -25,6 +25,11 @@ export const payloadAtSql = `SELECT coalesce(
   (SELECT payload FROM job_versions WHERE job_id = :id AND seq > CAST(:at AS bigint) AND payload IS NOT NULL ORDER BY seq LIMIT 1),
   (SELECT payload FROM job_payloads WHERE job_id = :id)) AS text`
 
+/** Whether the payload that the event `seq` of job `:id` replaced is no longer kept; null if it replaced none. */
+export function payloadGone(seq: string): string {
+  return `(SELECT payload = '' FROM job_versions WHERE job_id = :id AND job_versions.seq = ${seq}) AS "payloadGone"`
+}
+
 /** The cause of an `amend`, as its event keeps it: JSON text. */
 export function causeWithChanges(cause: string | null, changes: Changes): string {
   return JSON.stringify({ ...(cause === null ? causeOf('amend') : JSON.parse(cause)), changes })

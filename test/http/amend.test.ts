@@ -51,8 +51,8 @@ test('PATCH /jobs/:id changes a job that waits, and the history says what was ch
   expect((await get('/jobs/7/payload')).status).toBe(404)
 })
 
-test('GET /jobs/:id/payload answers 410 for a payload that is no longer kept', async () => {
-  const { post, get, system } = await start()
+test('GET /jobs/:id/payload answers 410 for a payload that is no longer kept, and the history and the page say so', async () => {
+  const { post, get, fetch, system } = await start()
   await post('/jobs', aWaitingJob())
   for (let n = 2; n <= 110; n++) await system.amend(1, { payload: { n } })
 
@@ -60,6 +60,11 @@ test('GET /jobs/:id/payload answers 410 for a payload that is no longer kept', a
 
   expect([status, body]).toMatchObject([410, { code: 'payload_not_kept', title: 'Gone' }])
   expect((await get('/jobs/1/payload?at=1')).body).toEqual({ id: 1, payload: { n: 1 } })
+  const { history } = (await get('/jobs/1/history')).body
+  expect([history[1].changes, history[2].changes]).toEqual([{ payload: true }, { payload: true, payload_gone: true }])
+  const { body: shown } = await fetch('/dashboard/jobs/1?at=5')
+  expect(shown).toContain('(the one before is no longer kept)')
+  expect(shown).not.toContain('href="/jobs/1/payload?at=2"')
 })
 
 test.each([

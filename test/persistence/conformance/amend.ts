@@ -54,7 +54,11 @@ export function testAmend(open: Open): void {
       const kept = await Promise.all(Array.from({ length: 112 }, (_, index) => store.payloadAt(id!, index + 1)))
       const texts = Array.from({ length: 111 }, (_, n) => (n === 0 || n >= 110 - payloads ? `${n}` : ''))
       expect(kept).toEqual([...texts, '110'])
-      expect(await store.history(id!, { after: 1, limit: 1 })).toMatchObject([{ changes: { payload: true } }])
+      const changes = (await store.history(id!, { after: 1, limit: 999 }))!.map((event) => event.changes!)
+      expect(changes.map(({ payloadGone }) => payloadGone ?? false)).toEqual([
+        ...kept.slice(0, -1).map((text) => text === ''),
+      ])
+      expect(changes.slice(0, 2)).toEqual([{ payload: true }, { payload: true, payloadGone: true }])
       expect((await store.verify()).violations).toEqual([])
       await store.send('cancel', id!)
       await amend(store, last!, { priority: 1 })

@@ -113,7 +113,13 @@ function Step({ id, row, isShown, after, isKnownBulk }: StepProps) {
           {'payload' in changes && (
             <>
               {' '}
-              (<a href={`/jobs/${id}/payload?at=${seq - 1}`}>the one before</a>)
+              (
+              {changes.payloadGone ? (
+                'the one before is no longer kept'
+              ) : (
+                <a href={`/jobs/${id}/payload?at=${seq - 1}`}>the one before</a>
+              )}
+              )
             </>
           )}
         </span>

@@ -29,7 +29,7 @@ import {
   type Transition,
   type TransitionPage,
 } from '../../store.ts'
-import { payloadAtSql } from '../../versions.ts'
+import { payloadAtSql, payloadGone } from '../../versions.ts'
 import { eventsAfter, eventsOf, newestId } from '../event-runs.ts'
 import type { Reads } from '../reads.ts'
 import type { Horizon } from './horizon.ts'
@@ -175,7 +175,8 @@ function withoutStack(event: HistoryEvent): HistoryEvent {
   return { ...event, error }
 }
 
-const historySql = `SELECT ${eventColumns} FROM ${eventsOf(':id::bigint')} WHERE seq > :after::bigint ORDER BY seq LIMIT :limit`
+const historySql = `
+  SELECT ${eventColumns}, ${payloadGone('job_events.seq')} FROM ${eventsOf(':id::bigint')} WHERE seq > :after::bigint ORDER BY seq LIMIT :limit`
 
 const pathSql = `
   SELECT from_state AS "from", event, to_state AS "to", count(*) AS count FROM ${eventsOf(':id::bigint')}

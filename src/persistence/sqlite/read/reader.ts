@@ -28,7 +28,7 @@ import {
   type ListFilter,
   type MatchFilter,
 } from '../../store.ts'
-import { payloadAtSql } from '../../versions.ts'
+import { payloadAtSql, payloadGone } from '../../versions.ts'
 import { CensusCounter } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { JobFactsReader } from './job-facts.ts'
@@ -79,7 +79,7 @@ export class Reader {
     this.#payloadAt = db.prepare(payloadAtSql).pluck()
     this.#history = db.prepare(`
       ${chainFrom(eventAtOrAbove(':after + :limit'), 'chain.seq > :after + 1')}
-      SELECT ${eventColumns} FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit`)
+      SELECT ${eventColumns}, ${payloadGone('chain.seq')} FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit`)
     this.#path = db.prepare(`
       ${chainFrom(eventAtOrAbove(':upTo'), 'chain.seq > :since')}
       SELECT from_state AS "from", event, to_state AS "to", count(*) AS count, max(seq) AS last
