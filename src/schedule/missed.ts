@@ -45,8 +45,9 @@ export interface DueTicks {
 export function dueTicks(ticks: Ticks, lastTick: number, now: number, policy: MissedPolicy): DueTicks {
   const lateFrom = now - graceMs
   const late = ticksUntil(ticks, Math.max(lastTick, lateFrom - 1), now)
-  const missed = missedTicks(ticks, lastTick, lateFrom)
-  const replayed = missed ? replayedTicks(ticks, missed, now, policy) : []
+  const counted = countedTicks(ticks, lastTick, lateFrom)
+  const missed = missedTicks(ticks, counted, lateFrom)
+  const replayed = missed ? replayedTicks(ticks, counted, missed, now, policy) : []
   return {
     run: [...replayed, ...late].map((tick, index) => ({
       tick,
@@ -65,24 +66,38 @@ function ticksUntil(ticks: Ticks, after: number, until: number): number[] {
   return found
 }
 
-function missedTicks(ticks: Ticks, lastTick: number, before: number): MissedTicks | null {
-  const first = ticks.next(lastTick)
-  if (first === null || first >= before) return null
-  let count = 0
-  let tick: number | null = first
-  for (; tick !== null && tick < before && count < countMax; count++) tick = ticks.next(tick)
-  const isMore = tick !== null && tick < before
-  return { count, isMore, first, last: newestBefore(ticks, before, lastTick)! }
+/** The first ticks after one instant and before another, as many as are counted. */
+function countedTicks(ticks: Ticks, after: number, before: number): number[] {
+  const found: number[] = []
+  for (let tick = ticks.next(after); tick !== null && tick < before; tick = ticks.next(tick)) {
+    found.push(tick)
+    if (found.length === countMax) break
+  }
+  return found
+}
+
+function missedTicks(ticks: Ticks, counted: readonly number[], before: number): MissedTicks | null {
+  const [first] = counted
+  if (first === undefined) return null
+  const newest = counted.at(-1)!
+  const last = counted.length < countMax ? newest : (newestBefore(ticks, before, newest) ?? newest)
+  return { count: counted.length, isMore: last !== newest, first, last }
 }
 
 /** Those of the missed ticks that get jobs, oldest first. */
-function replayedTicks(ticks: Ticks, { count, first, last }: MissedTicks, now: number, policy: MissedPolicy): number[] {
+function replayedTicks(
+  ticks: Ticks,
+  counted: readonly number[],
+  { isMore, first, last }: MissedTicks,
+  now: number,
+  policy: MissedPolicy,
+): number[] {
   if (policy === 'skip') return []
   if (policy === 'one') return [last]
   const oldest = Math.max(first, now - runsMaxMs)
+  if (!isMore) return counted.slice(-runsMax).filter((tick) => tick >= oldest)
   const found: number[] = []
-  for (let tick: number | null = last; tick !== null && found.length < Math.min(runsMax, count); ) {
-    if (tick < oldest) break
+  for (let tick: number | null = last; tick !== null && found.length < runsMax && tick >= oldest; ) {
     found.unshift(tick)
     tick = newestBefore(ticks, tick, oldest - 1)
   }
