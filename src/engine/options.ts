@@ -7,8 +7,8 @@ import { type Retention, retentionProblems } from '../job/retention.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
 import { type PostgresOptions, postgresProblems } from '../persistence/postgres-options.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { NewSchedule } from '../schedule/fields.ts'
-import type { Inspector, SystemLog } from './job-system.ts'
+import type { NewSchedule, ScheduledJob } from '../schedule/fields.ts'
+import type { Inspector, JobFor, SystemLog } from './job-system.ts'
 
 /** The options of `createJobSystem`: the database, the handlers, and any of the settings. */
 export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>
@@ -43,7 +43,7 @@ export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = reado
    * Schedules of this program. At its start those that changed are edited, and those that it declared before and no longer does end; what users
    * made stays. Left out, it leaves all as they are.
    */
-  readonly schedules?: readonly NewSchedule[]
+  readonly schedules?: readonly NewSchedule<ScheduledJob<JobFor<NoInfer<Handlers>>>>[]
   /** Structured log, such as a pino logger; without it nothing is logged. Errors that it throws or rejects with are ignored. */
   readonly log?: SystemLog
   /**

@@ -1,4 +1,5 @@
 import type { NewJobRow } from '../job/row.ts'
+import type { JobState } from '../machines/job.ts'
 import type { ScheduleEventType, ScheduleState } from '../machines/schedule.ts'
 
 /** Who declared a schedule: the program, at its start, or a user or client while it runs. */
@@ -38,8 +39,8 @@ export interface DueSchedule extends ScheduleRow {
 
 /** A schedule as it is listed. */
 export interface ScheduleEntry extends DueSchedule {
-  /** The job of its newest tick that made one; null if there is none. */
-  readonly lastJob: { readonly id: number; readonly tick: number } | null
+  /** The job of its newest tick that made one; null if there is none. Its state is null if it was removed. */
+  readonly lastJob: { readonly id: number; readonly tick: number; readonly state: JobState | null } | null
 }
 
 /** One event of a schedule. */

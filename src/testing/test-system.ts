@@ -92,7 +92,7 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
       this.#thread = startThread(data)
       return this.#thread
     }
-    const opening = createJobSystem({
+    const opening = createJobSystem<readonly AnyHandler[]>({
       random: () => 0.5,
       ...this.#options,
       // `createJobSystem` reports an invalid list in its own words.

@@ -112,6 +112,18 @@ export async function scheduling(
   return system.schedules
 }
 
+export async function declaring(): Promise<void> {
+  const options = { database: 'jobs.db', handlers: [resize] }
+  const nightly = { name: 'nightly', cron: '30 2 * * *' }
+  const job = { type: 'resize', payload: { image: 'cat.png', width: 5 } } as const
+  await createJobSystem({ ...options, schedules: [{ ...nightly, job }] })
+  await createJobSystem({ database: 'jobs.db', handlers: [resize], schedules: [{ ...nightly, job }] })
+  // @ts-expect-error: no handler has that type
+  await createJobSystem({ ...options, schedules: [{ ...nightly, job: { ...job, type: 'resise' } }] })
+  // @ts-expect-error: its schema refuses that payload
+  await createJobSystem({ ...options, schedules: [{ ...nightly, job: { ...job, payload: { width: 5 } } }] })
+}
+
 export async function reading(system: JobSystem): Promise<void> {
   const job: Job | undefined = await system.find(1)
   const state: JobState | undefined = job?.state

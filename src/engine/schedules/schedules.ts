@@ -1,4 +1,5 @@
 import type { EventCause } from '../../machines/cause.ts'
+import type { JobState } from '../../machines/job.ts'
 import type { ScheduleEventType, ScheduleState } from '../../machines/schedule.ts'
 import type { ScheduleSource } from '../../persistence/store.ts'
 import type { NewSchedule, ScheduledJob } from '../../schedule/fields.ts'
@@ -25,8 +26,8 @@ export interface ScheduleInfo {
   readonly jitterMs: number
   /** Null if it is not active. */
   readonly nextTick: number | null
-  /** The newest tick that made a job. */
-  readonly lastJob: { readonly id: number; readonly tick: number } | null
+  /** The newest tick that made a job. The state is null if that was removed. */
+  readonly lastJob: { readonly id: number; readonly tick: number; readonly state: JobState | null } | null
   /** The number of its newest event. */
   readonly seq: number
   readonly createdAt: number

@@ -16,7 +16,7 @@ import { caused, causeView } from '../history-event.ts'
 import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
 import { callerOf, type Env, parseBody } from '../request.ts'
-import { count, instant, instantOf, jobId, named, type Wire } from '../wire.ts'
+import { count, instant, instantOf, jobId, named, state, type Wire } from '../wire.ts'
 import { commandRequest } from './jobs.ts'
 import { type ApiRoute, get, post, put, remove } from './route.ts'
 
@@ -44,7 +44,7 @@ const schedule = named(
     jitter_ms: count,
     next_tick: instant.nullable().describe('`null` if it is not active.'),
     last_job: z
-      .strictObject({ id: jobId, tick: instant })
+      .strictObject({ id: jobId, tick: instant, state: state.nullable().describe('`null` if the job was removed.') })
       .nullable()
       .describe('The newest tick that made a job, and that job.'),
     seq: count.describe('The number of its newest event.'),
@@ -303,7 +303,7 @@ function scheduleView({ lastJob, job, ...given }: ScheduleInfo): Wire<typeof sch
     missed: given.missed,
     jitter_ms: given.jitterMs,
     next_tick: instantOf(given.nextTick),
-    last_job: lastJob && { id: lastJob.id, tick: instantOf(lastJob.tick) },
+    last_job: lastJob && { ...lastJob, tick: instantOf(lastJob.tick) },
     seq: given.seq,
     created_at: instantOf(given.createdAt),
     updated_at: instantOf(given.updatedAt),

@@ -1,3 +1,4 @@
+import type { JobState } from '../../machines/job.ts'
 import type { ScheduleTag } from '../../machines/schedule.ts'
 import { hasScheduleTag, scheduleStates } from '../../machines/schedule-edges.ts'
 import type { ScheduleEntry, SchedulePage } from '../store.ts'
@@ -18,6 +19,7 @@ const scheduleColumns = `schedules.id, schedules.name, schedules.state, schedule
 export type EntryColumns = Omit<ScheduleEntry, 'lastJob'> & {
   readonly lastJobId: number | null
   readonly lastJobTick: number | null
+  readonly lastJobState: JobState | null
 }
 
 /** The jobs of a schedule that its `overlap` looks at: the newest. */
@@ -30,12 +32,14 @@ const unended = `CASE WHEN schedules.overlap = 'skip' THEN (
 
 /** With the job of the newest tick that made one: `schedule_events_ticks` ends with it, but for ticks that were skipped since. */
 export const selectEntries = `
-  SELECT ${scheduleColumns}, ${unended}, last_job.job_id AS "lastJobId", last_job.tick AS "lastJobTick"
+  SELECT ${scheduleColumns}, ${unended}, last_job.job_id AS "lastJobId", last_job.tick AS "lastJobTick",
+    (SELECT state FROM jobs WHERE jobs.id = last_job.job_id) AS "lastJobState"
   FROM schedules LEFT JOIN schedule_events AS last_job ON last_job.schedule_id = schedules.id AND last_job.seq = (
     SELECT seq FROM schedule_events WHERE schedule_id = schedules.id AND tick IS NOT NULL AND job_id IS NOT NULL ORDER BY tick DESC LIMIT 1)`
 
-export function toEntry({ lastJobId, lastJobTick, ...row }: EntryColumns): ScheduleEntry {
-  return { ...row, lastJob: lastJobId === null || lastJobTick === null ? null : { id: lastJobId, tick: lastJobTick } }
+export function toEntry({ lastJobId, lastJobTick, lastJobState, ...row }: EntryColumns): ScheduleEntry {
+  if (lastJobId === null || lastJobTick === null) return { ...row, lastJob: null }
+  return { ...row, lastJob: { id: lastJobId, tick: lastJobTick, state: lastJobState } }
 }
 
 /** Where the order of due schedules puts one: without a next tick it is due at once. */

@@ -66,7 +66,7 @@ describe('a schedule', () => {
     expect(await system.schedules.find('report')).toMatchObject({
       state: 'active',
       nextTick: startAt + 3 * minute,
-      lastJob: { id: jobId, tick: startAt + 2 * minute },
+      lastJob: { id: jobId, tick: startAt + 2 * minute, state: 'succeeded' },
     })
   })
 

@@ -51,13 +51,32 @@ export function testSchedules(open: Open): void {
         ...plan,
         seq: 2,
         state: 'active',
-        lastJob: { id: jobId, tick },
+        lastJob: { id: jobId, tick, state: 'queued' },
       })
       expect(await store.schedules.history(kept.id, { before: 9, limit: 9 })).toEqual([
         { seq: 2, event: 'tick', from: 'active', to: 'active', at: startAt, tick, jobId, details: '{"a":1}' },
         { seq: 1, event: 'create', from: null, to: 'active', at: startAt, tick: null, jobId: null, details: null },
       ])
       expect((await store.verify()).violations).toEqual([])
+    })
+
+    test('keeps its last job when that is removed, without a state', async () => {
+      const { store, clock } = await open({ retentionMs: 1_000 })
+      const kept = await aScheduleIn(store, 'a')
+      const tick = kept.lastTick + minute
+      const move = aMove(kept, 'tick', { tick, job: aJob(), plan: { lastTick: tick, nextTick: tick + minute } })
+      const [result] = await store.schedules.move([move])
+      const { jobId: id } = result as { jobId: number }
+
+      await store.send('cancel', id)
+      const cancelled = (await scheduleIn(store, 'a'))!.lastJob
+      await store.enqueue([aJob()])
+      clock.advance(2_000)
+      await store.sweep()
+
+      expect(cancelled).toEqual({ id, tick, state: 'cancelled' })
+      expect(await store.find(id)).toBeUndefined()
+      expect((await scheduleIn(store, 'a'))!.lastJob).toEqual({ id, tick, state: null })
     })
 
     test('that somebody else has moved since is not moved, and no job is made', async () => {

@@ -54,7 +54,9 @@ export function ScheduleHistory({ name, zone, events, jobs, now }: HistoryProps)
                 <td class="words">
                   <Text of={sentenceOf(event, zone)} />
                 </td>
-                <td class="nowrap">{event.jobId !== null && <JobLink id={event.jobId} jobs={jobs} />}</td>
+                <td class="nowrap">
+                  {event.jobId !== null && <JobLink id={event.jobId} state={jobs.get(event.jobId)} />}
+                </td>
               </tr>
             ))}
           </tbody>
@@ -65,9 +67,8 @@ export function ScheduleHistory({ name, zone, events, jobs, now }: HistoryProps)
   )
 }
 
-export function JobLink({ id, jobs }: { readonly id: number; readonly jobs: JobStates }) {
-  const state = jobs.get(id)
-  if (state === undefined) return <>{id} (removed)</>
+export function JobLink({ id, state }: { readonly id: number; readonly state: JobState | null | undefined }) {
+  if (!state) return <>{id} (removed)</>
   return (
     <>
       <a href={`/dashboard/jobs/${id}`}>{id}</a> <StateLabel state={state} />

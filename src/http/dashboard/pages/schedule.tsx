@@ -19,7 +19,7 @@ import { ScheduleActions } from './schedule-actions.tsx'
 import { changeOfState, delayOf, JobLink, type JobStates, ScheduleHistory } from './schedule-history.tsx'
 import { Ticks } from './schedule-ticks.tsx'
 import { policyTexts, tickText, timingText } from './schedule-words.ts'
-import { Reason, statesOf } from './schedules.tsx'
+import { Reason } from './schedules.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 2_000
@@ -150,6 +150,12 @@ function Rules({ schedule, now }: PartProps) {
   )
 }
 
+/** The states of those jobs that are still kept. */
+async function statesOf(system: JobSystem, ids: readonly number[]): Promise<JobStates> {
+  const jobs = await Promise.all([...new Set(ids)].map((id) => system.find(id)))
+  return new Map(jobs.flatMap((job) => (job ? [[job.id, job.state]] : [])))
+}
+
 interface NewestJobsProps {
   readonly made: readonly ScheduleHistoryEvent[]
   readonly jobs: JobStates
@@ -177,7 +183,7 @@ function NewestJobs({ made, jobs, zone, now }: NewestJobsProps) {
               {made.map((event) => (
                 <tr>
                   <td class="nowrap">
-                    <JobLink id={event.jobId!} jobs={jobs} />
+                    <JobLink id={event.jobId!} state={jobs.get(event.jobId!)} />
                   </td>
                   <td>
                     <Time at={event.at} now={now} />

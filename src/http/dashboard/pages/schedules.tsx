@@ -4,7 +4,7 @@ import { parseQuery } from '../../query.ts'
 import type { Allowed } from './allowed.ts'
 import { page } from './page.tsx'
 import { Pre, StateLabel, Time } from './parts.tsx'
-import { causeOfChange, changeOfState, JobLink, type JobStates } from './schedule-history.tsx'
+import { causeOfChange, changeOfState, JobLink } from './schedule-history.tsx'
 import { tickText, timingText } from './schedule-words.ts'
 import { Text } from './text.tsx'
 
@@ -37,13 +37,7 @@ export async function schedulesPage(
 ): Promise<Response> {
   const { ended, ...rest } = parseQuery(listQuery, query)
   const { schedules, next } = await system.schedules.list({ ...rest, limit: rowsMax, ended: ended === 'true' })
-  const [rows, jobs] = await Promise.all([
-    Promise.all(schedules.map((schedule) => toListed(system, schedule))),
-    statesOf(
-      system,
-      schedules.flatMap(({ lastJob }) => lastJob?.id ?? []),
-    ),
-  ])
+  const rows = await Promise.all(schedules.map((schedule) => toListed(system, schedule)))
   const isEmpty = rows.length === 0 && rest.after === undefined
   return page({
     title: 'Schedules',
@@ -64,17 +58,11 @@ export async function schedulesPage(
             </div>
           )}
         </div>
-        {isEmpty ? <Empty /> : <Table rows={rows} jobs={jobs} now={clock()} />}
+        {isEmpty ? <Empty /> : <Table rows={rows} now={clock()} />}
         {next !== null && <NextPage next={next} ended={ended} />}
       </section>
     ),
   })
-}
-
-/** The states of those jobs that are still kept. */
-export async function statesOf(system: JobSystem, ids: readonly number[]): Promise<JobStates> {
-  const jobs = await Promise.all([...new Set(ids)].map((id) => system.find(id)))
-  return new Map(jobs.flatMap((job) => (job ? [[job.id, job.state]] : [])))
 }
 
 async function toListed(system: JobSystem, schedule: ScheduleInfo): Promise<Listed> {
@@ -107,11 +95,10 @@ function NextPage({ next, ended }: { readonly next: string; readonly ended: stri
 
 interface TableProps {
   readonly rows: readonly Listed[]
-  readonly jobs: JobStates
   readonly now: number
 }
 
-function Table({ rows, jobs, now }: TableProps) {
+function Table({ rows, now }: TableProps) {
   return (
     <div class="scroll">
       <table>
@@ -129,7 +116,7 @@ function Table({ rows, jobs, now }: TableProps) {
         </thead>
         <tbody>
           {rows.map((row) => (
-            <Row row={row} jobs={jobs} now={now} />
+            <Row row={row} now={now} />
           ))}
         </tbody>
       </table>
@@ -137,7 +124,7 @@ function Table({ rows, jobs, now }: TableProps) {
   )
 }
 
-function Row({ row: { schedule, change }, jobs, now }: { readonly row: Listed } & Omit<TableProps, 'rows'>) {
+function Row({ row: { schedule, change }, now }: { readonly row: Listed; readonly now: number }) {
   const { name, zone, nextTick, lastJob } = schedule
   return (
     <tr id={`schedule-${name}`}>
@@ -152,7 +139,7 @@ function Row({ row: { schedule, change }, jobs, now }: { readonly row: Listed } 
       <td class="nowrap">{zone}</td>
       <td class="nowrap">{nextTick !== null && <Tick at={nextTick} zone={zone} now={now} />}</td>
       <td class="nowrap">{lastJob && <Tick at={lastJob.tick} zone={zone} now={now} />}</td>
-      <td class="nowrap">{lastJob && <JobLink id={lastJob.id} jobs={jobs} />}</td>
+      <td class="nowrap">{lastJob && <JobLink {...lastJob} />}</td>
       <td>
         <Text of={schedule.job.type} />
       </td>
