@@ -116,7 +116,7 @@ export class Admission<Job extends IncomingJob> {
         fresh.push(job)
         if (job.idempotency) own.set(job.idempotency.key, job.idempotency.content)
         if (job.unique) ownUsers.add(name)
-      } else if (job.unique!.onConflict === 'refuse')
+      } else if (job.unique!.onConflict === 'refuse' || this.#isToReplace(job, user))
         return { fresh, conflict: { outcome: 'held', index, id: user?.id ?? null } }
     }
     return { fresh, conflict: null }
@@ -135,6 +135,11 @@ export class Admission<Job extends IncomingJob> {
   #keyed({ key, replaceDead }: NonNullable<IncomingJob['idempotency']>) {
     const stored = this.#facts.keyed(key)
     return stored && replaceDead && isDead(stored.job.state) ? undefined : stored
+  }
+
+  /** Whether a request that replaces a dead job is kept out by that job itself: it holds the unique key for a time, also when it has ended. */
+  #isToReplace({ idempotency }: Job, user: { readonly id: number } | null): boolean {
+    return idempotency?.replaceDead === true && user !== null && this.#facts.keyed(idempotency.key)?.job.id === user.id
   }
 
   /** The job that answers a request for its unique key, and what becomes of that; undefined if a new one is to be stored. */

@@ -58,6 +58,27 @@ export function testEnqueue(open: Open): void {
       })
     })
 
+    test('goes to no other while the dead job holds its unique key for a time, and the request is refused', async () => {
+      const { store, clock } = await open()
+      for (const onConflict of ['return', 'refuse', 'replace', 'after'] as const) {
+        const terms = { key: onConflict, until: 60_000, onConflict } as const
+        const idempotency = { key: onConflict, content: 'c' }
+        const [dead] = ids(await store.enqueue([aJob({ unique: terms, idempotency })]))
+        const [leased] = await store.lease({ limit: 1, wait: false })
+        await settle(store, leased!, 'start', 'reject')
+        const replacing = aJob({ unique: terms, idempotency: { ...idempotency, replaceDead: true } })
+
+        expect(await store.enqueue([replacing])).toEqual({ outcome: 'held', index: 0, id: dead })
+        expect(await store.find(dead!)).toMatchObject({ state: 'dead', idempotencyKey: onConflict })
+        clock.advance(60_000)
+        expect(rows(await store.enqueue([replacing]))).toMatchObject([
+          { created: true, unique: 'stored', replaced: dead },
+        ])
+        await store.lease({ limit: 1, wait: false })
+      }
+      expect((await store.verify()).violations).toEqual([])
+    })
+
     test('goes to one of several that ask at once', async () => {
       const { store } = await open()
       const [dead] = ids(await store.enqueue([keyed()]))
