@@ -40,7 +40,10 @@ export class Results {
     assertId(id)
     assertOptions('result', options, waitOptions)
     assertWait(options)
-    const { timeoutMs, signal } = options
+    return this.#wait(id, options, handler)
+  }
+
+  async #wait(id: number, { timeoutMs, signal }: ResultOptions, handler?: AnyHandler): Promise<unknown> {
     if (!Number.isSafeInteger(id)) throw new JobNotFoundError(id)
     const wait = { timeoutMs: timeoutMs === undefined ? undefined : Math.min(timeoutMs, timerMaxMs), signal }
     const job = await this.#waiters.wait(id, wait)
@@ -61,7 +64,7 @@ export class Results {
     if (fault) throw new InvalidInputError([fault])
     signal?.throwIfAborted()
     const { id } = await this.#parts.enqueue(given, ...(handler ? [second, fields] : []))
-    return this.of(id, { timeoutMs, signal } as ResultOptions, handler)
+    return this.#wait(id, { timeoutMs, signal } as ResultOptions, handler)
   }
 
   /** This process has committed these outcomes. */
