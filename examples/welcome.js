@@ -5,7 +5,7 @@ import { z } from 'zod'
 const welcome = defineHandler({
   type: 'welcome',
   payload: z.strictObject({ name: z.string().min(1) }),
-  maxAttempts: 3,
+  maxRetries: 2,
   backoffMs: () => 20,
   async run({ name }, { attempt, idempotencyToken, signal }) {
     signal.throwIfAborted()

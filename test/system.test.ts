@@ -259,7 +259,7 @@ describe('a job', () => {
     const contexts: number[] = []
     const { system } = await startSystem({
       handlers: [
-        aHandler('work', (_, { maxAttempts }) => void contexts.push(maxAttempts), { maxAttempts: 2 }),
+        aHandler('work', (_, { maxAttempts }) => void contexts.push(maxAttempts), { maxRetries: 1 }),
         aHandler('plain', (_, { maxAttempts }) => void contexts.push(maxAttempts)),
       ],
     })

@@ -102,16 +102,16 @@ export interface Handler<
    * which the process did not run does not count.
    */
   readonly timeoutMs?: number
-  /** Attempts in all, unless the job sets its own; 4 by default. */
-  readonly maxAttempts?: number
+  /** How often an attempt that fails is repeated, unless the job says otherwise; 3 by default. */
+  readonly maxRetries?: number
   /** The delay before the next attempt; by default the exponential backoff of the settings. */
   readonly backoffMs?: Backoff
   /** Whether the lines of `context.log` are kept with the job; true by default. The log of the process has them anyway. */
   readonly keepLog?: boolean
 }
 
-/** One more than the most retries of a job. */
-const attemptsMax = 1_001
+/** As for a job. */
+const retriesMax = 1_000
 
 /**
  * Declares the handler of a type; its schema, any Standard Schema (zod, valibot, arktype), types the payload of `run`. Throws `TypeError`
@@ -123,7 +123,7 @@ export function defineHandler<Output, Input, const Type extends string, Result =
 ): Handler<Output, Input, Type, Result, Returned> {
   const wrongKind = kindOf(handler)
   if (wrongKind) throw new TypeError(`a handler must be an object of type, payload and run, got ${wrongKind}`)
-  const { type, payload, result, run, timeoutMs, maxAttempts, backoffMs, keepLog } = handler
+  const { type, payload, result, run, timeoutMs, maxRetries, backoffMs, keepLog } = handler
   const name = type === undefined ? 'handler without a type' : `handler ${JSON.stringify(type)}`
   assertKnown(name, handler)
   if (typeof type !== 'string' || !namePattern.test(type)) {
@@ -140,8 +140,8 @@ export function defineHandler<Output, Input, const Type extends string, Result =
   }
   assertSchema(name, 'payload', payload)
   if (result !== undefined) assertSchema(name, 'result', result)
-  assertWithin(name, 'timeoutMs', timeoutMs, timeoutMaxMs)
-  assertWithin(name, 'maxAttempts', maxAttempts, attemptsMax)
+  assertWithin(name, 'timeoutMs', timeoutMs, 1, timeoutMaxMs)
+  assertWithin(name, 'maxRetries', maxRetries, 0, retriesMax)
   if (backoffMs !== undefined && (typeof backoffMs !== 'function' || isAsyncOrGenerator(backoffMs))) {
     throw new TypeError(`${name}: backoffMs must be a function that returns a number of milliseconds`)
   }
@@ -175,7 +175,7 @@ const members: Readonly<Record<keyof Handler, true>> = {
   result: true,
   run: true,
   timeoutMs: true,
-  maxAttempts: true,
+  maxRetries: true,
   backoffMs: true,
   keepLog: true,
 }
@@ -256,9 +256,9 @@ function pathOf(at: string, { path = [] }: StandardSchemaV1.Issue): InputIssue['
   }, at)
 }
 
-function assertWithin(name: string, field: string, value: number | undefined, max: number): void {
-  if (value === undefined || (Number.isSafeInteger(value) && value >= 1 && value <= max)) return
-  throw new TypeError(`${name}: ${field} must be a whole number from 1 to ${max}, got ${value}`)
+function assertWithin(name: string, field: string, value: number | undefined, min: number, max: number): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= min && value <= max)) return
+  throw new TypeError(`${name}: ${field} must be a whole number from ${min} to ${max}, got ${value}`)
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one registry; each checks its own

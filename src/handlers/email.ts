@@ -28,8 +28,8 @@ interface EmailSettings {
 const attemptMs = 600_000
 /** The delay after each attempt; the last one repeats. This outlasts greylisting within minutes, and a server that is down within a day. */
 const delaysMs = [60_000, 300_000, 900_000, 1_800_000, 3_600_000]
-/** The attempts that fit into a day. */
-const maxAttempts = 28
+/** The retries that fit into a day. */
+const maxRetries = 27
 
 const subjectMax = 998
 /**
@@ -87,7 +87,7 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
   return defineHandler({
     type: 'email',
     timeoutMs: attemptMs,
-    maxAttempts,
+    maxRetries,
     backoffMs: (attempt, random) => {
       const delayMs = Math.min(delaysMs[attempt - 1] ?? delaysMs.at(-1)!, retryMaxMs)
       return Math.round(delayMs * (0.9 + random() / 10))

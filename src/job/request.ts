@@ -28,7 +28,7 @@ interface Rules {
       payload: unknown,
       at: string,
       converted?: Converted,
-    ): { readonly maxAttempts?: number } | Rejection
+    ): { readonly maxRetries?: number } | Rejection
   } | null
 }
 
@@ -222,7 +222,7 @@ function checked(request: JobRequest, cause: string, at: string, { settings, reg
   const handler = registry?.check(row.type, request.payload, at, converted)
   if (handler instanceof Rejection) return handler
   row.payload = payload
-  if (row.maxAttempts === attemptsUnset) row.maxAttempts = handler?.maxAttempts ?? defaultMaxRetries + 1
+  if (row.maxAttempts === attemptsUnset) row.maxAttempts = (handler?.maxRetries ?? defaultMaxRetries) + 1
   row.cause = cause
   return row
 }

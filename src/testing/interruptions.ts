@@ -61,12 +61,12 @@ export class Interruptions {
 
   /** The same handler, with attempts that take the steps. */
   around(handler: AnyHandler): AnyHandler {
-    const { type, payload, timeoutMs, maxAttempts } = handler
+    const { type, payload, timeoutMs, maxRetries } = handler
     return {
       type,
       payload,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      ...(maxAttempts === undefined ? {} : { maxAttempts }),
+      ...(maxRetries === undefined ? {} : { maxRetries }),
       ...(handler.backoffMs ? { backoffMs: (attempt, random) => handler.backoffMs?.(attempt, random) as number } : {}),
       run: async (parsed, context) => {
         await this.#mayBegin(context.signal)

@@ -12,7 +12,7 @@ const run = () => {}
 
 describe('a handler', () => {
   test('is returned as it was declared', () => {
-    const handler: Handler = { type: 'work', payload, run, timeoutMs: 5, maxAttempts: 1, backoffMs: () => 1 }
+    const handler: Handler = { type: 'work', payload, run, timeoutMs: 5, maxRetries: 0, backoffMs: () => 1 }
 
     expect(defineHandler(handler)).toBe(handler)
   })
@@ -36,14 +36,14 @@ describe('a handler', () => {
     ['a timeout of nothing', { timeoutMs: 0 }],
     ['a timeout beyond a day', { timeoutMs: 86_400_001 }],
     ['a timeout that is no number', { timeoutMs: Number.NaN }],
-    ['a fraction of an attempt', { maxAttempts: 1.5 }],
-    ['no attempts', { maxAttempts: 0 }],
+    ['a fraction of a retry', { maxRetries: 1.5 }],
+    ['fewer retries than none', { maxRetries: -1 }],
     ['a generator that is to run', { *run() {} }],
     ['an async generator that is to run', { async *run() {} }],
     ['a backoff that is no function', { backoffMs: 1_000 }],
     ['an async backoff', { backoffMs: async () => 1_000 }],
     ['a member that it has not', { retries: 5 }],
-    ['more attempts than 1,001', { maxAttempts: 1_002 }],
+    ['more retries than 1,000', { maxRetries: 1_001 }],
   ])('is refused with %s, by name', (_, wrong) => {
     expect(() => defineHandler({ type: 'work', payload, run, ...wrong })).toThrow(/^handler "work": /)
   })
@@ -57,7 +57,7 @@ describe('a handler', () => {
       { type: 'work', payload, run, timeout: 5 },
       /^handler "work": timeout is not a property of a handler; did you mean timeoutMs\?$/,
     ],
-    [{ type: 'work', payload, run, maxAttempt: 5 }, /did you mean maxAttempts\?$/],
+    [{ type: 'work', payload, run, maxAttempts: 5 }, /did you mean maxRetries\?$/],
     [{ payload, run }, /^handler without a type: type must be 1 to 64 letters/],
     [run, /^a handler must be an object of type, payload and run, got the function run; wrap it: /],
     [null, /^a handler must be an object of type, payload and run, got null$/],
@@ -76,8 +76,8 @@ describe('a handler', () => {
     expect(() => defineHandler(new Mailer())).not.toThrow()
   })
 
-  test('accepts a timeout of a day and 1,001 attempts', () => {
-    expect(() => defineHandler({ type: 'work', payload, run, timeoutMs: 86_400_000, maxAttempts: 1_001 })).not.toThrow()
+  test('accepts a timeout of a day and 1,000 retries', () => {
+    expect(() => defineHandler({ type: 'work', payload, run, timeoutMs: 86_400_000, maxRetries: 1_000 })).not.toThrow()
   })
 
   test('with a schema that validates asynchronously is refused', () => {

@@ -647,9 +647,9 @@ describe('the time an email takes', () => {
   })
 
   test('may include a day of attempts, the first of them soon, unless the job says otherwise', () => {
-    const { maxAttempts, backoffMs } = aMailer({})
+    const { maxRetries, backoffMs } = aMailer({})
     const delays = (random: number) =>
-      Array.from({ length: maxAttempts! - 1 }, (_, index) => backoffMs!(index + 1, () => random))
+      Array.from({ length: maxRetries! }, (_, index) => backoffMs!(index + 1, () => random))
     const sum = (some: number[]) => some.reduce((total, delay) => total + delay, 0)
 
     // Greylisting takes five minutes with most, and an hour with some.

@@ -220,7 +220,7 @@ test('a job’s page has the stack of each error folded, as text', async () => {
   const charge = defineHandler({
     type: 'charge',
     payload: z.unknown(),
-    maxAttempts: 1,
+    maxRetries: 0,
     run() {
       throw new CardDeclined('no', { cause: new AggregateError([new Error('<i>bank 1</i>')]) })
     },

@@ -33,7 +33,7 @@ export const waiting: readonly Situation[] = [
       const { jobs, seeIt } = await aSystem({
         workers: 3,
         handlers: [
-          defineHandler({ type: 'build-report', payload, timeoutMs: 60_000, maxAttempts: 1, run: forEver }),
+          defineHandler({ type: 'build-report', payload, timeoutMs: 60_000, maxRetries: 0, run: forEver }),
           defineHandler({ type: 'import-orders', payload, timeoutMs: 2 * hour, run: forEver }),
           defineHandler({ type: 'send-invoice', payload, run: () => undefined }),
         ],

@@ -39,7 +39,7 @@ const resize = defineHandler({
   type: 'resize',
   payload: z.strictObject({ image: z.string(), width: z.int() }),
   timeoutMs: 1_000,
-  maxAttempts: 3,
+  maxRetries: 3,
   backoffMs: exponential({ baseMs: 1_000, maxMs: 60_000 }),
   async run({ image, width }, { attempt, signal, log }) {
     const text: string = image

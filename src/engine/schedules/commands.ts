@@ -365,9 +365,9 @@ function callerOf(call: string, options: CallerOptions): EventCause {
   return options.by === undefined ? byLibrary : options.by
 }
 
-function previewCount(call: string, options: { readonly count?: number }): number {
-  assertOptions(call, options, ['count'])
-  const { count = pageSizes.preview.byDefault } = options
-  assertWithin('count', count, 1, pageSizes.preview.max)
-  return count
+function previewCount(call: string, options: { readonly n?: number }): number {
+  assertOptions(call, options, ['n'])
+  const { n = pageSizes.preview.byDefault } = options
+  assertWithin('n', n, 1, pageSizes.preview.max)
+  return n
 }

@@ -50,8 +50,8 @@ export class JobFactory {
     if (known) return known
     const registry = {
       check: (type: string) => {
-        const maxAttempts = this.#registry?.find(type)?.maxAttempts
-        return maxAttempts === undefined ? {} : { maxAttempts }
+        const maxRetries = this.#registry?.find(type)?.maxRetries
+        return maxRetries === undefined ? {} : { maxRetries }
       },
     }
     const row = toRow(schedule.job, 'camelCase', '', { settings: this.#settings, registry })

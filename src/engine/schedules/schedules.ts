@@ -99,10 +99,10 @@ export interface Schedules<Job = ScheduledJob> {
   resume(name: string, options?: CallerOptions): Promise<ScheduleInfo>
   /** Makes a job now, beside the ticks. Rejects with `BackpressureError` if too many jobs are waiting. */
   trigger(name: string, options?: CallerOptions): Promise<{ readonly jobId: number }>
-  /** The next `count` ticks, 1 to 100, by default 5; of a paused one those after a resume now. */
-  preview(name: string, options?: { readonly count?: number }): Promise<SchedulePreview>
+  /** The next `n` ticks, 1 to 100, by default 5; of a paused one those after a resume now. */
+  preview(name: string, options?: { readonly n?: number }): Promise<SchedulePreview>
   /** The same for a schedule as `submit` takes it, new or changed, which is not stored. Rejects with `InvalidInputError` with every fault. */
-  previewNew(body: unknown, options?: { readonly count?: number }): Promise<SchedulePreview>
+  previewNew(body: unknown, options?: { readonly n?: number }): Promise<SchedulePreview>
   /** Newest first; `before` is a `seq`, `limit` 1 to 1,000. At least the newest 1,000 events are kept. */
   history(
     name: string,

@@ -217,8 +217,8 @@ export const scheduleRoutes: readonly ApiRoute[] = [
     answers: { 200: { description: 'Of a paused one: as if it were resumed now.', body: preview } },
     examples: [{ summary: 'three', status: 200, query: 'n=3' }],
     limit: 'read',
-    async handle({ system }, c, { n = 5 }) {
-      return reply(previewView(await system.schedules.preview(nameOf(c), { count: n })))
+    async handle({ system }, c, page) {
+      return reply(previewView(await system.schedules.preview(nameOf(c), page)))
     },
   }),
   post({

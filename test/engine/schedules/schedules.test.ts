@@ -306,7 +306,7 @@ describe('a schedule', () => {
     const previewed = async (body: object) => {
       const given = { name: 'report', job, ...body }
       const before = (await system.schedules.find('report'))?.seq
-      const { ticks } = await system.schedules.previewNew(given, { count: 2 })
+      const { ticks } = await system.schedules.previewNew(given, { n: 2 })
       expect((await system.schedules.find('report'))?.seq).toBe(before)
       const { nextTick } = await system.schedules.submit(given)
       seen.push([ticks.map(({ tick }) => tick - startAt), nextTick && nextTick - startAt])
@@ -339,7 +339,7 @@ describe('a schedule', () => {
     const { system } = await start()
     await system.schedules.put(aSchedule({ cron: '0 9 * * *', zone: 'Europe/Berlin' }))
 
-    const { ticks } = await system.schedules.preview('report', { count: 2 })
+    const { ticks } = await system.schedules.preview('report', { n: 2 })
 
     expect(ticks.map(({ utc, local }) => [utc, local])).toEqual([
       ['2030-01-02T08:00:00Z', 'Wed 2030-01-02 09:00:00 +01:00'],
