@@ -3,6 +3,8 @@ import { ownThread } from '../runtime/own-thread.ts'
 
 /** How often the loop beats, and how often the thread checks, in ms. */
 export const beatMs = 100
+/** The same while nothing runs. */
+export const idleBeatMs = 1_000
 /** Time beyond the longest timeout of the running jobs, for handlers that block the loop but would still end, in ms. */
 const graceMs = 10_000
 /**
@@ -17,21 +19,26 @@ const lastLineMs = 1_000
 const beatAt = 0
 const longestTimeoutAt = 1
 const threadStalledAt = 2
+const restAt = 3
 
 /**
- * Shared between loop and thread: how often the loop has beaten, the longest timeout of its running attempts, and how long the thread
- * itself has been stopped in total, both in ms.
+ * Shared between loop and thread: how often the loop has beaten, the longest timeout of its running attempts, how long the thread itself
+ * has been stopped in total, and how much longer than `beatMs` the loop rests until it beats again, all in ms.
  */
 export class Heartbeat {
   readonly memory: Int32Array
 
   /** `memory`: that of the heartbeat on the other thread. */
-  constructor(memory: Int32Array = new Int32Array(new SharedArrayBuffer(12))) {
+  constructor(memory: Int32Array = new Int32Array(new SharedArrayBuffer(16))) {
     this.memory = memory
   }
 
-  /** Called by the loop while it turns. `longestTimeoutMs`: of the running attempts, 0 if there are none. */
-  beat(longestTimeoutMs: number): void {
+  /**
+   * Called by the loop while it turns. `longestTimeoutMs`: of the running attempts, 0 if there are none. `pauseMs`: when it beats again at
+   * the latest.
+   */
+  beat(longestTimeoutMs: number, pauseMs: number = beatMs): void {
+    if (this.restMs !== pauseMs - beatMs) Atomics.store(this.memory, restAt, pauseMs - beatMs)
     // In this order, and read in the reverse order: a check between the two must not see a blocked loop while nothing may run.
     Atomics.add(this.memory, beatAt, 1)
     Atomics.store(this.memory, longestTimeoutAt, longestTimeoutMs)
@@ -53,6 +60,10 @@ export class Heartbeat {
     return Atomics.load(this.memory, beatAt)
   }
 
+  get restMs(): number {
+    return Atomics.load(this.memory, restAt)
+  }
+
   /** Called by the thread when it was stopped itself for this long. */
   addThreadStall(ms: number): void {
     Atomics.add(this.memory, threadStalledAt, Math.min(Math.round(ms), stallMax))
@@ -71,7 +82,7 @@ export function stallMs(sinceBeatMs: number): number {
 
 /**
  * Watches from a thread of the store for a loop that a handler has blocked for good: nothing else could end it, because timeouts and signals
- * wait for that loop. `look` is called about every `beatMs` with a monotonic instant.
+ * wait for that loop. `look` is called about every `beatMs`, or after the pause that it is told, with a monotonic instant.
  */
 export class Watchdog {
   readonly #heartbeat: Heartbeat
@@ -88,16 +99,22 @@ export class Watchdog {
     return this.#heartbeat.beats
   }
 
+  /** Whether an attempt runs, as far as the loop has said. */
+  get isNeeded(): boolean {
+    return this.#heartbeat.longestTimeoutMs > 0
+  }
+
   /** How long the loop has been blocked, if that is longer than any running attempt may take; else null. */
-  look(at: number): number | null {
-    const { longestTimeoutMs } = this.#heartbeat
+  look(at: number, pauseMs: number = beatMs): number | null {
+    const { longestTimeoutMs, restMs } = this.#heartbeat
     const { beats } = this.#heartbeat
     const sinceLast = this.#lookedAt === null ? 0 : at - this.#lookedAt
-    if (sinceLast > lateMs) this.#heartbeat.addThreadStall(sinceLast)
-    this.#stillMs = beats === this.#beats ? this.#stillMs + (sinceLast > lateMs ? 0 : sinceLast) : 0
+    const isLate = sinceLast > lateMs + pauseMs - beatMs
+    if (isLate) this.#heartbeat.addThreadStall(sinceLast)
+    this.#stillMs = beats === this.#beats ? this.#stillMs + (isLate ? 0 : sinceLast) : 0
     this.#beats = beats
     this.#lookedAt = at
-    return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null
+    return this.#stillMs > longestTimeoutMs + restMs + graceMs ? this.#stillMs : null
   }
 }
 

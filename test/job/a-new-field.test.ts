@@ -8,9 +8,12 @@ import { tempFolder } from '../support/temp.ts'
 const tags = `
     tags: {
       takes: z.array(name).max(10).optional().meta({ description: 'What it is about.' }),
-      stored: { unset: [], isJson: true, read: z.array(z.string()), title: 'Tags' },
+      reads: z.array(z.string()),
     },
     runAt: {`
+const storedTags = `
+    tags: { unset: [], isJson: true, isValid: isText, title: 'Tags' },
+    queue: {`
 const column = `PRAGMA legacy_alter_table = OFF;
 
   ALTER TABLE jobs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';`
@@ -18,6 +21,7 @@ const column = `PRAGMA legacy_alter_table = OFF;
 test('a field that is described once is checked, stored, kept apart in one call, read, shown and documented', async () => {
   const build = patchedBuild(tempFolder(), [
     { file: 'job/fields.js', text: '    runAt: {', replace: tags },
+    { file: 'job/stored-fields.js', text: '    queue: {', replace: storedTags },
     { file: 'persistence/sqlite/migrations/0014.js', text: 'PRAGMA legacy_alter_table = OFF;', replace: column },
   ])
   const { url } = await startServer({}, tempFolder(), join(build, 'main.js'))

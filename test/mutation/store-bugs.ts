@@ -552,13 +552,13 @@ const leases: readonly Mutation[] = [
   ),
   bug('the watchdog sleeps', watchdog('a loop that stands still gets only the grace if nothing runs'), {
     file: 'persistence/watchdog.js',
-    find: 'return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null;',
+    find: 'return this.#stillMs > longestTimeoutMs + restMs + graceMs ? this.#stillMs : null;',
     replace: 'return null;',
   }),
   bug(
     'the watchdog kills a process that was suspended',
     watchdog('a watchdog that was delayed itself concludes nothing from one late check, however late'),
-    { file: 'persistence/watchdog.js', find: '(sinceLast > lateMs ? 0 : sinceLast)', replace: 'sinceLast' },
+    { file: 'persistence/watchdog.js', find: '(isLate ? 0 : sinceLast)', replace: 'sinceLast' },
   ),
 ]
 

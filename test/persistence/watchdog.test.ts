@@ -125,6 +125,27 @@ describe('a loop that stands still', () => {
   })
 })
 
+describe('while nothing runs', () => {
+  test('a loop that announced a longer pause gets that in addition', () => {
+    const { heartbeat, watch } = watched(0)
+    heartbeat.beat(0, 1_000)
+    watch(beatMs)
+
+    expect(watch(graceMs + 900)).toEqual([])
+    expect(watch(beatMs)).toHaveLength(1)
+  })
+
+  test('a check after the pause that was meant is not late, and finds a blocked loop', () => {
+    const heartbeat = new Heartbeat()
+    const watchdog = new Watchdog(heartbeat)
+    const told: (number | null)[] = []
+    for (let at = startAt; at <= startAt + graceMs + 1_000; at += 1_000) told.push(watchdog.look(at, 1_000))
+
+    expect(told).toEqual([...Array(11).fill(null), graceMs + 1_000])
+    expect(heartbeat.threadStalledMs).toBe(0)
+  })
+})
+
 describe('a watchdog that was delayed itself', () => {
   test('concludes nothing from one late check, however late', () => {
     const { lookAfter } = watched(0)

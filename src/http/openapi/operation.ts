@@ -6,7 +6,7 @@ import type { ReadLimit } from '../read-limits.ts'
 import { type Env, parametersOf } from '../request.ts'
 
 export const tags = {
-  Jobs: `Create jobs, see what they do, ${new Intl.ListFormat('en-GB').format(commands)} them.`,
+  Jobs: `Create jobs, see what they do, ${commands.join(' and ')} them.`,
   Schedules: 'What makes jobs at given times.',
   Machines: 'The state machines of the system, with current counts.',
   Server: 'How the server is doing.',

@@ -4,6 +4,7 @@ import {
   callerFields,
   commandFacts,
   commands,
+  fields,
   filterFields,
   fromWire,
   type Job,
@@ -12,7 +13,7 @@ import {
   mutableFields,
   pageSizes,
   snakeCase,
-  storedFields,
+  storedNames,
 } from '../../engine/front-door.ts'
 import { JobNotFoundError } from '../../errors.ts'
 import { eventView, historyEvent, jobError } from '../history-event.ts'
@@ -33,7 +34,7 @@ const job = named(
     .strictObject({
       id: jobId,
       state,
-      ...Object.fromEntries(storedFields.map(([name, { read }]) => [snakeCase(name), read])),
+      ...Object.fromEntries(storedNames.map((name) => [snakeCase(name), fields[name].reads])),
       payload: z.unknown().describe('As it was sent.'),
       attempt: count.describe(
         'Attempts made since it was created or requeued; those that a crash broke off do not count.',
@@ -231,7 +232,7 @@ function jobView(given: Job): Wire<typeof job> {
   return {
     id: given.id,
     state: given.state,
-    ...Object.fromEntries(storedFields.map(([name]) => [snakeCase(name), given[name]])),
+    ...Object.fromEntries(storedNames.map((name) => [snakeCase(name), given[name]])),
     payload: given.payload,
     attempt: given.attempt,
     max_retries: given.maxRetries,

@@ -1,14 +1,32 @@
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
-import { expect, test, vi } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { CommitMeter } from '../../../src/persistence/commit-meter.ts'
 import { makeFile } from '../../../src/persistence/sqlite/file/connection.ts'
-import type { Reply, Requests } from '../../../src/persistence/sqlite/thread/protocol.ts'
+import type { Reply, Requests, ThreadOptions } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { runStore } from '../../../src/persistence/sqlite/thread/thread.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
 import { aJob, leaseMs, startAt } from '../../support/store.ts'
+import { until } from '../../support/system.ts'
 import { tempFolder } from '../../support/temp.ts'
 import { newCalls } from '../../support/writer.ts'
+
+afterEach(() => void vi.restoreAllMocks())
+
+function optionsOf(path: string, bell: Int32Array): ThreadOptions {
+  return {
+    path,
+    server: null,
+    writer: { types: [], leaseMs, maxQueueDepth: 10, retentionMs: 0 },
+    newDatabaseId: 'id',
+    acceptLoss: undefined,
+    clock: new ManualClock(startAt).cell,
+    heartbeat: null,
+    commits: new CommitMeter().memory,
+    bell,
+  }
+}
 
 test('the thread does not sleep through a request that comes after its last look, and its event loop turns', async () => {
   const { port1: here, port2: there } = new MessageChannel()
@@ -27,21 +45,7 @@ test('the thread does not sleep through a request that comes after its last look
     return woken.at(-1)
   }) as typeof Atomics.wait)
 
-  runStore(
-    there,
-    {
-      path,
-      server: null,
-      writer: { types: [], leaseMs, maxQueueDepth: 10, retentionMs: 0 },
-      newDatabaseId: 'id',
-      acceptLoss: undefined,
-      clock: new ManualClock(startAt).cell,
-      heartbeat: null,
-      commits: new CommitMeter().memory,
-      bell,
-    },
-    true,
-  )
+  runStore(there, optionsOf(path, bell), true)
   const replies: Reply[] = []
   for (let next = receiveMessageOnPort(here); next; next = receiveMessageOnPort(here)) replies.push(next.message)
   const closed = new Promise((resolve) => here.once('close', resolve))
@@ -52,3 +56,26 @@ test('the thread does not sleep through a request that comes after its last look
   expect(woken[0]).toBe('not-equal')
   expect(replies.flatMap(({ settled }) => settled)).toMatchObject([[1, { firstId: 1 }]])
 })
+
+test.runIf(process.platform === 'linux')(
+  'once it is idle it sleeps for a second, unless somebody does something to the files',
+  async () => {
+    const { port1: here, port2: there } = new MessageChannel()
+    const path = join(tempFolder(), 'jobs.db')
+    makeFile(path)
+    const wait = vi.spyOn(globalThis, 'setTimeout')
+    const sleeps = () => wait.mock.calls.filter(([, ms]) => ms! > 500 && ms! <= 1_000).length
+
+    runStore(there, optionsOf(path, new Int32Array(new SharedArrayBuffer(4))), true)
+    await until(() => sleeps() > 0)
+    const before = wait.mock.calls.length
+    chmodSync(path, 0o600)
+    await until(() => wait.mock.calls.length > before)
+    const closed = new Promise((resolve) => here.once('close', resolve))
+    here.on('message', () => {})
+    here.postMessage([[1, { op: 'close' }]] satisfies Requests)
+    await closed
+
+    expect(wait.mock.calls[before]![1]).toBeLessThanOrEqual(100)
+  },
+)

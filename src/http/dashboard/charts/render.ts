@@ -20,8 +20,7 @@ export interface Tally {
   readonly taken: ReadonlyMap<string, number> | null
 }
 
-const grouped = new Intl.NumberFormat('en')
-const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 })
+const compact = { notation: 'compact', maximumSignificantDigits: 4 } as const
 /** The largest counts that fit beside an arrow and in a box. */
 const besideMax = 999_999
 const insideMax = 99_999_999
@@ -108,7 +107,7 @@ function jobsOverlay(chart: Chart, { states, taken }: Tally): Overlay {
   const edges = chart.edges.map((edge) => ({ ...edge, count: taken?.get(edge.id) ?? 0 }))
   const told = edges
     .filter(({ count }) => count > 0)
-    .map(({ from, event, to, count }) => `${event} from ${from} to ${to} ${grouped.format(count)}`)
+    .map(({ from, event, to, count }) => `${event} from ${from} to ${to} ${count.toLocaleString('en')}`)
   return {
     label: `${chart.title}. Jobs: ${inWords(chart, states)}. Taken: ${told.join(', ') || 'nothing yet'}.`,
     caption:
@@ -151,10 +150,10 @@ function jobOverlay(chart: Chart, jobId: number, { seq, since, steps }: JobPath,
   }
   const times = new Map<string, number>()
   for (const { to, count } of steps) times.set(to, (times.get(to) ?? 0) + count)
-  const where = `Job ${jobId} ${at === null ? 'is' : 'was'} ${last.to} after ${grouped.format(seq)} transition${seq === 1 ? '' : 's'}`
-  const counted = since > 1 ? `, the last ${grouped.format(seq - since + 1)} of which are counted` : ''
+  const where = `Job ${jobId} ${at === null ? 'is' : 'was'} ${last.to} after ${seq.toLocaleString('en')} transition${seq === 1 ? '' : 's'}`
+  const counted = since > 1 ? `, the last ${(seq - since + 1).toLocaleString('en')} of which are counted` : ''
   const told = taken.map(
-    ({ from, event, to, count }) => `${event} from ${from ?? origin} to ${to} ${grouped.format(count)}`,
+    ({ from, event, to, count }) => `${event} from ${from ?? origin} to ${to} ${count.toLocaleString('en')}`,
   )
   return {
     label: `${where}${counted}. Taken: ${told.join(', ')}; the last was ${last.event} from ${last.from ?? origin} to ${last.to}.`,
@@ -186,10 +185,10 @@ function countedNodes(chart: Chart, states: ReadonlyMap<string, number>): Map<st
 function inWords({ nodes }: Chart, states: ReadonlyMap<string, number>): string {
   return nodes
     .filter(({ isOrigin }) => !isOrigin)
-    .map(({ id }) => `${grouped.format(states.get(id) ?? 0)} ${id}`)
+    .map(({ id }) => `${(states.get(id) ?? 0).toLocaleString('en')} ${id}`)
     .join(', ')
 }
 
 function shown(count: number, max: number): string {
-  return (count > max ? compact : grouped).format(count)
+  return count.toLocaleString('en', count > max ? compact : {})
 }

@@ -80,6 +80,10 @@ export class FileGuard {
     if (lock) this.#watched = [...this.#watched, watch(`${path}-lock`, descriptors, HeldLock.onDatabase, lock)]
   }
 
+  get paths(): string[] {
+    return this.#watched.map(({ path }) => path)
+  }
+
   /** Whether the loss of a lock would be noticed. */
   get seesLocks(): boolean {
     return this.#watched.some(({ lock }) => lock !== null)

@@ -2,10 +2,11 @@ import type Database from 'better-sqlite3'
 import { DatabaseLostError } from '../../../errors.ts'
 import type { MonotonicClock } from '../../../runtime/clock.ts'
 import { CommitMeter } from '../../commit-meter.ts'
-import { beatMs, Heartbeat, type killBlockedProcess, Watchdog } from '../../watchdog.ts'
+import { beatMs, Heartbeat, idleBeatMs, type killBlockedProcess, Watchdog } from '../../watchdog.ts'
 import { leaveLog } from '../file/connection.ts'
 import { progressOf, readEpochs } from '../file/epochs.ts'
 import { FileGuard } from '../file/file-guard.ts'
+import { FileWatch } from '../file/file-watch.ts'
 import { Mark } from '../file/mark.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import { Writer } from '../write/writer.ts'
@@ -19,6 +20,9 @@ import type { Reply, Requests, ThreadOptions } from './protocol.ts'
 
 /** How often to check the file for writes of other processes, and the loop for its heartbeat. There is no other poll. */
 const tickMs = beatMs
+/** The same once nothing has happened for `quietMs`, if the kernel reports what others do to the files. */
+const idleTickMs = idleBeatMs
+const quietMs = 1_000
 /** Ticks between two searches for ready jobs that no event reported: a safety net. */
 const fallbackTicks = 10
 /** Ms between attempts while another process holds the file: while calls wait for it, and after they were refused. */
@@ -71,6 +75,8 @@ export class StoreThread {
   readonly #meter: CommitMeter
   readonly #held = new HeldLeases()
   readonly #othersTurn = new OthersTurn()
+  /** Null if the thread may not be blocked, because it is not one of our own. */
+  readonly #watch: FileWatch | null
   /** Null for a producer. */
   readonly #maintenance: Maintenance | null
   readonly #watchdog: Watchdog | null
@@ -84,6 +90,10 @@ export class StoreThread {
   #ticks = 0
   /** A tick has passed since the last step. */
   #hasTicked = true
+  /** When another process last did something to the files, in monotonic ms. */
+  #othersAt = Number.NEGATIVE_INFINITY
+  /** The longest time until the next tick. */
+  #restMs = tickMs
   #toldLogBytes = longLogBytes
   #toldMarkFault: string | null = null
   #timer: NodeJS.Timeout | undefined
@@ -125,6 +135,7 @@ export class StoreThread {
     this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
     this.#mark = new Mark(options.path, progressOf(this.#db))
     this.#checkpoints = new Checkpoints(this.#db, this.#guard)
+    this.#watch = requestPort.sleep && new FileWatch(this.#guard.paths, () => this.#onChange())
     for (const message of remarks) this.#calls.notify({ type: 'file', message })
     requestPort.onMessage((requests) => {
       if (this.#ended) return
@@ -145,14 +156,28 @@ export class StoreThread {
     const turnsAt = performance.now() + tickMs
     let next = first
     while (this.#commitAll(next)) {
+      this.#restMs = this.#isIdle() ? idleTickMs : tickMs
       const sleepMs = this.#sleepMs()
-      const leftMs = turnsAt - performance.now()
+      const leftMs = this.#restMs > tickMs ? 0 : turnsAt - performance.now()
       if (!sleep || leftMs <= 0) {
         this.#timer = setTimeout(() => this.#work(sleep ? this.#tick : this.#pause), sleepMs)
         return
       }
       next = sleep(Math.min(sleepMs, leftMs)) ? this.#pause : () => {}
     }
+  }
+
+  /** While an attempt runs, the loop beats for the watchdog. */
+  #isIdle(): boolean {
+    const quietSince = Math.max(this.#calls.lastCameAt, this.#othersAt)
+    const isQuiet = performance.now() - quietSince > quietMs && !this.#watchdog?.isNeeded
+    if (!isQuiet) this.#watch?.rest()
+    return isQuiet && (this.#watch?.listen() ?? false)
+  }
+
+  #onChange(): void {
+    this.#othersAt = performance.now()
+    this.#work(this.#tick)
   }
 
   /** Commits until nothing is left to do now; returns false if the store has ended. */
@@ -207,23 +232,24 @@ export class StoreThread {
   }
 
   /** Called before each transaction, however many there are without a pause: between two checks the thread slept or was held up. */
-  #watch(): void {
-    const stillMs = this.#watchdog?.look(performance.now()) ?? null
+  #lookAtLoop(): void {
+    const stillMs = this.#watchdog?.look(performance.now(), this.#restMs) ?? null
     if (stillMs !== null) this.#endProcess(stillMs, this.#held.runningIds())
   }
 
   #sleepMs(): number {
     const waitsUntil = Math.max(this.#retryAt, this.#othersTurn.until)
-    if (waitsUntil > 0) return Math.max(1, Math.min(tickMs, waitsUntil - performance.now()))
+    if (waitsUntil > 0) return Math.max(1, Math.min(this.#restMs, waitsUntil - performance.now()))
     const now = this.#clock.now()
     const { exclusiveUntil } = this.#writer
     const othersIn = exclusiveUntil !== null && exclusiveUntil > now ? exclusiveUntil - now : Number.POSITIVE_INFINITY
-    return Math.max(1, Math.min(tickMs, this.#maintenance?.sleepMs(now) ?? tickMs, othersIn, this.#guard.restMs))
+    const maintenanceIn = this.#maintenance?.sleepMs(now) ?? this.#restMs
+    return Math.max(1, Math.min(this.#restMs, maintenanceIn, othersIn, this.#guard.restMs))
   }
 
   /** One transaction with everything that waits; false if there is nothing to do now. */
   #step(): boolean {
-    this.#watch()
+    this.#lookAtLoop()
     this.#acceptMail()
     const cannotStore = this.#broken || performance.now() < this.#retryAt
     if (this.#calls.takeClose(!cannotStore)) {
@@ -257,6 +283,7 @@ export class StoreThread {
         if (storageFailure(error) === null) throw error
       }
     }
+    this.#watch?.rest()
     this.#db.close()
     this.#mark.close()
   }
@@ -342,7 +369,8 @@ export class StoreThread {
   #noticeOthers(): void {
     const version = this.#askDataVersion.get() as number
     if (version === this.#dataVersion) return
-    if (this.#dataVersion !== -1) this.#othersTurn.noteOthers(performance.now())
+    if (this.#dataVersion !== -1) this.#othersAt = performance.now()
+    if (this.#dataVersion !== -1) this.#othersTurn.noteOthers(this.#othersAt)
     this.#dataVersion = version
     this.#othersWrote = true
     this.#calls.lookForReady = true
@@ -370,6 +398,7 @@ export class StoreThread {
   /** Nothing more is answered: it is unknown whether the last commit reached the disk, and a restart will show it. */
   #stop(error: unknown): void {
     this.#ended = true
+    this.#watch?.rest()
     // Counted before sending: the loop may receive it, and beat for the last time, before the next statement here.
     const beats = this.#watchdog?.beats
     this.#requestPort.reply({ ...quiet, fatal: this.#describe(error) } satisfies Reply)
@@ -382,7 +411,7 @@ export class StoreThread {
       this.#requestPort.close()
       return
     }
-    this.#watch()
+    this.#lookAtLoop()
     this.#timer = setTimeout(() => this.#closeWhenHeard(beats), tickMs)
   }
 
