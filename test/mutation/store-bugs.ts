@@ -588,8 +588,8 @@ const jobs: readonly Mutation[] = [
     conformance('a due job is queued, however many there are'),
     {
       file: sqlite('write/writer'),
-      sql: 'ORDER BY run_at, id LIMIT :limit',
-      replace: 'AND id <= :limit ORDER BY run_at, id',
+      sql: 'ORDER BY run_at, id LIMIT ${promoteAtOnce}',
+      replace: 'AND id <= ${promoteAtOnce} ORDER BY run_at, id',
     },
   ),
   bug(

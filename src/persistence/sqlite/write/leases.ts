@@ -63,7 +63,7 @@ export class Leases {
   }
 
   #expireLapsed(now: number): number {
-    const ids = this.#sql.lapsed.all({ now, limit: expireAtOnce }) as number[]
+    const ids = this.#sql.lapsed.all({ now }) as number[]
     this.#expire(
       ids.map((id) => ({ id, error: leaseExpiredError })),
       now,
@@ -91,7 +91,7 @@ export class Leases {
       this.#ranTogether = this.#sql.running.get() as number
       this.#wasStopping = this.#sql.wasStopping.get() !== undefined
     }
-    const orphans = this.#sql.orphans.all({ after, limit: expireMax }) as Orphan[]
+    const orphans = this.#sql.orphans.all({ after }) as Orphan[]
     if (this.#wasStopping) this.#transitions.apply('release', intoRanges(orphans, recovery), now)
     else this.#expireOrphans(orphans, now)
     const ran = orphans.filter(({ ran }) => ran === 1)
@@ -126,13 +126,13 @@ function prepare(db: Database.Database) {
     heldOf: db.prepare(`SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON ${named}`).pluck(),
     lapsed: db
       .prepare(
-        `SELECT id FROM jobs WHERE ${isHeld} AND lease_expires_at <= :now AND ${isValidRow} ORDER BY lease_expires_at LIMIT :limit`,
+        `SELECT id FROM jobs WHERE ${isHeld} AND lease_expires_at <= :now AND ${isValidRow} ORDER BY lease_expires_at LIMIT ${expireAtOnce}`,
       )
       .pluck(),
     // Without the hint SQLite walks up the ids of all jobs, because of their order.
     orphans: db.prepare(`
       SELECT id, crashes, ${stateHasTag('executing')} AS ran FROM jobs INDEXED BY jobs_held
-      WHERE ${isHeld} AND ${isValidRow} AND id > :after ORDER BY id LIMIT :limit`),
+      WHERE ${isHeld} AND ${isValidRow} AND id > :after ORDER BY id LIMIT ${expireMax}`),
     // A row of `meta`: read once at start, written once at a stop.
     noteStop: db.prepare(`INSERT OR REPLACE INTO meta (name, value) VALUES ('stopping', 1)`),
     wasStopping: db.prepare(`SELECT 1 FROM meta WHERE name = 'stopping'`),

@@ -59,8 +59,9 @@ export class Writer {
     this.#reader = new Reader(db)
     const rules = new RetentionRules(options.retentionMs, options.retention)
     this.#retention = new Retention(db, this.#transitions, rules, () => this.#reader.counts())
+    // No limit as a parameter: SQLite would plan the statement again at each call.
     this.#due = db.prepare(
-      `SELECT id, crashes FROM jobs WHERE ${isTimed} AND run_at <= :now AND ${isValidRow} ORDER BY run_at, id LIMIT :limit`,
+      `SELECT id, crashes FROM jobs WHERE ${isTimed} AND run_at <= :now AND ${isValidRow} ORDER BY run_at, id LIMIT ${promoteAtOnce}`,
     )
     this.#nextDue = db
       .prepare(`SELECT run_at FROM jobs WHERE ${isTimed} AND ${isValidRow} ORDER BY run_at LIMIT 1`)
@@ -171,7 +172,7 @@ export class Writer {
   promoteDue(now: number, goOn = () => true): boolean {
     for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
       if (promoted > 0 && !goOn()) return true
-      const due = this.#due.all({ now, limit: promoteAtOnce }) as { id: number; crashes: number }[]
+      const due = this.#due.all({ now }) as { id: number; crashes: number }[]
       this.#transitions.apply('due', intoRanges(due), now)
       // A user may have put one off.
       if (due.some(({ crashes }) => crashes >= suspectCrashes)) this.#claims.expectSuspects()
