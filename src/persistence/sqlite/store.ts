@@ -73,7 +73,7 @@ interface Gathered extends Waiting {
 /** The loop's half of the store: writes go to the thread. */
 export class SqliteStore extends FileReads implements Store {
   readonly durability = durability
-  readonly prefetch = { withinMs: 20, mostAtLeast: 500 }
+  readonly prefetch = { withinMs: 20, mostAtLeast: 1_000 }
   readonly schedules: ScheduleStore
   readonly #epochs: readonly Epoch[]
   readonly #thread: ThreadLink

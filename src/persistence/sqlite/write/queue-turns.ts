@@ -18,7 +18,7 @@ const agedMin = 32
 /** The part of a claim for turns: of many queues with a job each, and of fewer. */
 const turnsOf = { many: 1 / 8, few: 1 / 2 }
 /** Ids among which one claim looks for the oldest ready jobs. */
-const stretchMax = 1_000
+const stretchMax = 3_000
 
 /**
  * Decides how many jobs each queue gives to a claim. Queues take turns; in a large claim those with the oldest jobs, by id, give more, because
