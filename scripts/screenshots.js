@@ -32,7 +32,7 @@ const handlers = [
   defineHandler({
     type: 'welcome',
     payload,
-    maxAttempts: 3,
+    maxRetries: 2,
     backoffMs: () => 400,
     async run() {
       await sleep(40)
