@@ -3,7 +3,12 @@ import { parseArgs } from 'node:util'
 import { escapeLine } from '../job/escape-controls.ts'
 import type { CopyReport } from '../persistence/copy/copy-file.ts'
 import type { CopyStep } from '../persistence/copy/copy-step.ts'
-import { type PostgresOptions, postgresProblems } from '../persistence/postgres-options.ts'
+import {
+  type PostgresOptions,
+  postgresDefaults,
+  postgresProblems,
+  validPostgres,
+} from '../persistence/postgres-options.ts'
 import type { Output } from './verify.ts'
 
 /** Ms between two lines of progress. */
@@ -39,9 +44,18 @@ export function readMigrateFlags(
   if (to === true || named === true) return `--${to === true ? 'to' : 'schema'} needs a value`
   const schema = named ?? usualSchema()
   const postgres = { connectionString: to, ...(schema === undefined ? {} : { schema }) }
-  const problems = postgresProblems(postgres)
-  if (problems.length > 0) return `the database to migrate to ${problems.join('; ')}`
+  const problem = problemOf(postgres, named)
+  if (problem !== null) return problem
   return { to: postgres, stopServer: stop, file: positionals[0] }
+}
+
+/** `named`: the schema in the arguments; DATABASE_SCHEMA names it otherwise. */
+function problemOf(postgres: PostgresOptions, named: string | undefined): string | null {
+  const { schema = postgresDefaults.schema } = postgres
+  if (named === undefined && !validPostgres.schemaPattern.test(schema))
+    return `DATABASE_SCHEMA is ${JSON.stringify(schema)}; it must be ${validPostgres.schema}`
+  const problems = postgresProblems(postgres)
+  return problems.length > 0 ? `the database to migrate to ${problems.join('; ')}` : null
 }
 
 const noCopy: MigrateFlags = { to: null, stopServer: false, file: undefined }

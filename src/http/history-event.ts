@@ -31,6 +31,10 @@ const causeFields = {
   tick: instant.optional().describe('The tick of the schedule for which it made the job.'),
   missed: count.optional().describe('How many missed ticks the job stands for, if more than its own.'),
   first_missed: instant.optional().describe('The first of them; jobs of earlier versions do not have it.'),
+  node: z
+    .strictObject({ id: z.int(), host: z.string(), pid: z.int() })
+    .optional()
+    .describe('The process that claimed the job, if several share the jobs (PostgreSQL).'),
 } satisfies Record<Exclude<keyof EventCause, 'firstMissed'> | 'first_missed', z.ZodType>
 
 type Instant = 'tick' | 'firstMissed'

@@ -33,7 +33,7 @@ const plainTexts: ReadonlyMap<string, string> = new Map(
  */
 export function causeText(
   by: EventCause,
-  { bulk, schedule, tick, missed, firstMissed }: Omit<EventCause, 'cause' | 'actor' | 'reason'> = {},
+  { bulk, schedule, tick, missed, firstMissed }: Omit<EventCause, 'cause' | 'actor' | 'reason' | 'node'> = {},
 ): string {
   if (typeof by !== 'object' || by === null)
     throw new InvalidInputError([{ path: 'by', message: `must be { cause, actor, reason }; got ${shown(by)}` }])
@@ -46,7 +46,7 @@ export function causeText(
   assertText('by.actor', actor, actorPattern, actorTakes)
   assertText('by.reason', reason, reasonPattern, reasonTakes)
   return JSON.stringify({ cause, actor, reason, bulk, schedule, tick, missed, firstMissed } satisfies {
-    [Key in keyof Required<EventCause>]: unknown
+    [Key in keyof Required<Omit<EventCause, 'node'>>]: unknown
   })
 }
 

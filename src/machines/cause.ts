@@ -37,14 +37,17 @@ export interface EventCause {
   readonly missed?: number
   /** The first of them, in epoch ms. */
   readonly firstMissed?: number
+  /** The process that claimed the job, where several share the jobs. */
+  readonly node?: { readonly id: number; readonly host: string; readonly pid: number }
 }
 
 /**
- * `an HTTP client`, `an HTTP client (ada)`: the subject of a sentence. A later version may have stored a cause that this version does not
- * know.
+ * `an HTTP client`, `an HTTP client (ada)`, `the dispatcher of process 12 on db1, node 3`: the subject of a sentence. A later version may have
+ * stored a cause that this version does not know.
  */
-export function whoOf({ cause, actor, schedule }: EventCause): string {
+export function whoOf({ cause, actor, schedule, node }: EventCause): string {
   const who: string =
     cause === 'schedule' && schedule !== undefined ? `the schedule ${schedule}` : (causes[cause] ?? cause)
+  if (node !== undefined) return `${who} of process ${node.pid} on ${node.host}, node ${node.id}`
   return actor === undefined ? who : `${who} (${actor})`
 }

@@ -130,6 +130,15 @@ describe.skipIf(postgresMissing)('migrate --to', () => {
     expect(existsSync(join(ended.cwd, 'missing.db'))).toBe(false)
   })
 
+  test('names the variable whose schema is none', async () => {
+    const { code, stderr } = await runCommand(['migrate', 'a.db', '--to', 'postgres://db/app'], {
+      env: { DATABASE_SCHEMA: 'Not this' },
+    })
+
+    expect(code).toBe(64)
+    expect(stderr).toContain('DATABASE_SCHEMA is "Not this"; it must be ')
+  })
+
   test('does not repeat the password', async () => {
     const { store, path } = await openStore()
     await store.close()

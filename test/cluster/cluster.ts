@@ -49,6 +49,8 @@ export interface ClusterReport {
   readonly kills: number
   readonly freezes: number
   readonly serverStops: number
+  /** Transitions that jobs made together, in one row. */
+  readonly shared: number
 }
 
 /** Nodes under load, of which one after the other is killed or frozen, on a server that is stopped again and again. */
@@ -117,9 +119,13 @@ class Cluster {
     const reader = new pg.Client({ connectionString: server.address })
     await reader.connect()
     this.#violations.push(...(await checkWitness(reader, schema, lines)), ...(await tail.compare(reader)))
+    const shared = await reader.query(
+      `SELECT coalesce(sum(cardinality(job_ids)), 0)::int AS n FROM ${schema}.event_runs`,
+    )
     await reader.end()
     return {
       ...this.#counts,
+      shared: shared.rows[0].n,
       starts: lines.filter(({ what }) => what === 'start').length,
       violations: this.#violations,
     }
@@ -146,7 +152,7 @@ class Cluster {
 
   async #enqueue(client: Client, lane: number): Promise<void> {
     for (let n = 0; !this.#isOver; n++) {
-      const jobs = Array.from({ length: this.#random.int(1, 20) }, (_, i) => this.#newJob(`${lane} ${n} ${i}`))
+      const jobs = Array.from({ length: this.#random.int(1, 60) }, (_, i) => this.#newJob(`${lane} ${n} ${i}`))
       const stored = await this.#patiently(() => client.enqueue(jobs))
       const pairs = stored.map(({ id }, i) => [id, jobs[i]!.idempotencyKey] as const)
       this.#note({ what: 'acknowledged', jobs: pairs })

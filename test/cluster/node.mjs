@@ -56,7 +56,8 @@ const open = () =>
   createJobSystem({
     postgres: { connectionString, schema },
     handlers: [defineHandler({ type: 'work', payload, run })],
-    workers: 10,
+    // So many that they often end together, and 16 jobs that make a transition together share a row of it.
+    workers: 40,
     leaseMs: Number(leaseMs),
     retryBaseMs: 50,
     retryMaxMs: 500,

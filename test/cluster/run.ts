@@ -34,6 +34,7 @@ async function main(): Promise<number> {
       n(report.kills, 'nodes killed'),
       n(report.freezes, 'nodes frozen'),
       n(report.serverStops, 'stops of the server'),
+      n(report.shared, 'transitions in shared rows'),
       n(report.violations.length, 'violations'),
     ].join(', '),
   )

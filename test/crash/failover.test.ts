@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
 import { briefly, built } from '../support/built.ts'
 import { openPostgres } from '../support/postgres.ts'
-import { aStandby, ownServer, postgresMissing } from '../support/postgres-server.ts'
+import { aStandby, ownServer, postgresMissing, standbyMissing } from '../support/postgres-server.ts'
 import { isWhole, shareOf } from '../support/share.ts'
 import { aJob } from '../support/store.ts'
 import { until } from '../support/system.ts'
@@ -171,7 +171,7 @@ describe.skipIf(postgresMissing).concurrent('servers of jobs whose database', ()
     expect((await system.verify()).violations).toEqual([])
   })
 
-  test('fails over to a standby go on there, if the address names both', async () => {
+  test.skipIf(standbyMissing)('fails over to a standby go on there, if the address names both', async () => {
     const primary = ownServer(['wal_level=replica', 'max_wal_senders=4', 'synchronous_standby_names=*'])
     const standby = aStandby(primary)
     const hosts = [primary, standby].map(({ folder }) => encodeURIComponent(folder))

@@ -7,6 +7,7 @@ import { UnavailableError } from '../../src/errors.ts'
 import { EventFeed } from '../../src/http/events/event-feed.ts'
 import type { Session } from '../../src/http/session.ts'
 import type { JobSystem, Transition, TransitionPage } from '../../src/index.ts'
+import { claimedHere } from '../support/database.ts'
 import { deferred } from '../support/deferred.ts'
 import { type EventStream, openEvents } from '../support/event-stream.ts'
 import { exchange, openConnection, request } from '../support/raw-http.ts'
@@ -106,7 +107,16 @@ describe('a transition', () => {
     const common = { job_id: body.id, type: 'broken', queue: 'mail', at: expect.stringMatching(/^\d{4}-.*\.\d{3}Z$/) }
     expect(events.map(({ data }) => data)).toEqual([
       { ...common, seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, cause: 'http' },
-      { ...common, seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0, cause: 'dispatcher' },
+      {
+        ...common,
+        ...claimedHere,
+        seq: 2,
+        event: 'lease',
+        from: 'queued',
+        to: 'leased',
+        attempt: 0,
+        cause: 'dispatcher',
+      },
       { ...common, seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1, cause: 'dispatcher' },
       {
         ...common,

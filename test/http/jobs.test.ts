@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { onPostgres } from '../support/database.ts'
+import { claimedHere, onPostgres } from '../support/database.ts'
 import { openConnection, request } from '../support/raw-http.ts'
 import { aWaitingJob, startHttp } from '../support/server.ts'
 
@@ -400,15 +400,16 @@ describe('GET /jobs/:id/history', () => {
       message: 'out of luck',
       stack: expect.stringMatching(/^at Object\.run .*server\.ts/),
     }
+    const lease = { event: 'lease', from: 'queued', to: 'leased', at: instant, cause: 'dispatcher', ...claimedHere }
     expect(status).toBe(200)
     expect(body).toEqual({
       history: [
         { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at: instant, cause: 'http' },
-        { seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0, at: instant, cause: 'dispatcher' },
+        { ...lease, seq: 2, attempt: 0 },
         { seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1, at: instant, cause: 'dispatcher' },
         { seq: 4, event: 'fail', from: 'running', to: 'retrying', attempt: 1, at: instant, cause: 'handler', error },
         { seq: 5, event: 'due', from: 'retrying', to: 'queued', attempt: 1, at: instant, cause: 'clock' },
-        { seq: 6, event: 'lease', from: 'queued', to: 'leased', attempt: 1, at: instant, cause: 'dispatcher' },
+        { ...lease, seq: 6, attempt: 1 },
         { seq: 7, event: 'start', from: 'leased', to: 'running', attempt: 2, at: instant, cause: 'dispatcher' },
         { seq: 8, event: 'fail', from: 'running', to: 'dead', attempt: 2, at: instant, cause: 'handler', error },
       ],

@@ -1,9 +1,14 @@
 import { createHash } from 'node:crypto'
+import { hostname } from 'node:os'
+import { expect } from 'vitest'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import { aConnection, aDatabase } from './postgres.ts'
 
 /** Set by `vitest.postgres.config.ts`: the tests of the system and of HTTP run on PostgreSQL. */
 export const onPostgres = process.env.TEST_STORE === 'postgres'
+
+/** What the transition of a claim says of the process that made it: on PostgreSQL several share the jobs. */
+export const claimedHere = onPostgres ? { node: { id: expect.any(Number), host: hostname(), pid: process.pid } } : {}
 
 /** The option of `createJobSystem` that names the database: the file at `path`, or a schema of its own for each path. */
 export async function databaseAt(path: string): Promise<{ database: string } | { postgres: Postgres }> {

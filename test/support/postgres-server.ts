@@ -15,8 +15,10 @@ import { delimiter, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { whenDone } from './temp.ts'
 
-/** Where Debian and others put the server's programs, mostly off the PATH; the newest first. */
+/** `POSTGRES_BIN`, or where Debian and others put the server's programs, mostly off the PATH; the newest first. */
 function findPrograms(): string | null {
+  const { POSTGRES_BIN } = process.env
+  if (POSTGRES_BIN) return POSTGRES_BIN
   const debian = '/usr/lib/postgresql'
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
   const folders = [
@@ -31,6 +33,11 @@ const programs = findPrograms()
 /** Why there is no server to test with; null if there is one. */
 export const postgresMissing =
   programs === null ? 'no PostgreSQL server is installed: apt-get install postgresql' : null
+
+/** Why no standby can be made; null if one can. */
+export const standbyMissing =
+  postgresMissing ??
+  (existsSync(join(programs!, 'pg_basebackup')) ? null : 'there is no pg_basebackup beside the server')
 
 /** The run of tests whose end ends the server too. */
 const mainPid = Number(process.env.TESTS_PID ?? process.ppid)

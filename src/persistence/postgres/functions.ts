@@ -57,6 +57,7 @@ const newJobParameters = [
 const stepParameters = [
   ['given', 'bigint'],
   ['node', 'bigint'],
+  ['claim_cause', 'text'],
   ['writer', 'bigint'],
   ['call', 'bigint'],
   ['timeline', 'text'],
@@ -141,7 +142,7 @@ function claimSql(): string {
             ${freesKeys(events) ? uniqueKeysSql.free(take.name) : ''}`
   return `DECLARE
           _ids bigint[] := _picked[_taken + 1:_taken + _limits[_r]]; _tokens integer[]; _delays bigint[]; _errors text[]; _row_errors text[]; _causes text[];
-          _cause text; _only_in text; _moved bigint[] := _ids; _next bigint[]; _count integer; _is_run boolean;
+          _cause text := _claim_cause; _only_in text; _moved bigint[] := _ids; _next bigint[]; _count integer; _is_run boolean;
         BEGIN
           IF _starts[_r] THEN ${lease(claim)}
           ELSE ${lease(['lease'])}
@@ -237,6 +238,7 @@ BEGIN
   IF _ids IS NOT NULL THEN
     ${insertSql(null)};
     _n := cardinality(_ids);
+    ${assertEvents}
   END IF;
   IF _replayed IS NOT NULL THEN
     INSERT INTO key_replays (job_id, n, last_at)

@@ -1,6 +1,8 @@
 import { Worker } from 'node:worker_threads'
+import { causeOf } from '../../machines/events.ts'
 import { ownThread } from '../../runtime/own-thread.ts'
 import { timers } from '../../runtime/timers.ts'
+import type { Owner } from '../job-facts.ts'
 import type { Ask, Asks, NodeThreadOptions, Operation, Report, ServerTime } from './node/protocol.ts'
 
 /** How long a close waits for the node's thread, in ms: the server may be away. */
@@ -47,6 +49,7 @@ interface Waiting {
  */
 export class OwnNode {
   readonly #thread: NodeThreadLink
+  readonly #owner: Owner
   readonly #given: () => number | null
   readonly #exited: Promise<void>
   readonly #waiting = new Map<number, Waiting>()
@@ -58,8 +61,9 @@ export class OwnNode {
   listener: Listener | null = null
 
   /** `given`: the instant that a test's clock shows; null: the server's clock counts. */
-  constructor(thread: NodeThreadLink, given: () => number | null) {
+  constructor(thread: NodeThreadLink, owner: Owner, given: () => number | null) {
     this.#thread = thread
+    this.#owner = owner
     this.#given = given
     thread.on('message', (report: Report) => this.#hear(report))
     thread.on('error', (error) => this.#fail(error))
@@ -75,6 +79,12 @@ export class OwnNode {
   /** For statements: the instant that a test's clock shows, or null. */
   now(): number | null {
     return this.#given()
+  }
+
+  /** The cause of its claims, as the histories of jobs keep it: JSON text. */
+  get claimCause(): string {
+    const { host, pid } = this.#owner
+    return JSON.stringify({ ...causeOf('lease'), node: { id: this.id, host, pid } })
   }
 
   /** Resolves when its thread is connected and hears of signals. */

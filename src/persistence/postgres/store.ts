@@ -108,7 +108,7 @@ export class PostgresStore implements Store {
     'PostgreSQL: every acknowledged write is flushed by the server before it answers, unless its fsync is off'
   readonly schedules: PostgresSchedules
   /** A call costs as much as a hundred jobs: 20 µs of the server's time a job at 500 of them, 50 at 25. */
-  readonly prefetch = { withinMs: aheadMs.min, mostAtLeast: 1_000 }
+  readonly prefetch = { withinMs: aheadMs.min, mostAtLeast: 2_000 }
   /** What a call has taken lately, in ms. */
   #callMs = 0
   readonly #schema: string
@@ -152,7 +152,7 @@ export class PostgresStore implements Store {
     const writers = connections < fewConnections ? 1 : writersMax
     this.#reads = new Reads(settings, connections - writers - 1)
     const given = () => (clock instanceof ManualClock ? clock.now() : null)
-    this.#node = new OwnNode(thread, given)
+    this.#node = new OwnNode(thread, options.owner, given)
     this.#epochs = new Epochs(this.#reads, this.#node)
     const onStall = (ms: number) => void this.#tellStall(ms).catch(() => {})
     this.#loopBeat = heartbeat && new LoopBeat(heartbeat, options.longestTimeoutMs, onStall)

@@ -172,12 +172,12 @@ function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
 const isOwn = `EXISTS (SELECT 1 FROM single_events
   WHERE job_id = jobs.id AND single_events.seq = 1 AND single_events.id BETWEEN _first_event AND _first_event + 4095)`
 
-/** A row for each event of each job, from the job after all of them. */
+/** A row for each event of each job, from the job after all of them. The first has the cause: of a claim, who has leased the job. */
 function logRows(events: readonly EventType[], known: boolean): string {
   const rows = events.map((event, index) => {
     const { from, to, seq, attempt } = eventOf(events, index, known)
     const id = `_first_event + _n + ${events.length} * (moved.n - 1) + ${index + 1}`
-    return `SELECT ${id}, moved.id, ${seq}, '${event}', ${from}, ${to}, ${attempt}, _now, moved.error, moved.cause FROM moved`
+    return `SELECT ${id}, moved.id, ${seq}, '${event}', ${from}, ${to}, ${attempt}, _now, moved.error, ${index === 0 ? 'moved.cause' : 'NULL'} FROM moved`
   })
   return `INSERT INTO single_events (id, job_id, seq, event, from_state, to_state, attempt, at, error, cause)
       ${rows.join(' UNION ALL ')}`
@@ -187,7 +187,7 @@ function logRows(events: readonly EventType[], known: boolean): string {
 function logRun(events: readonly EventType[], known: boolean): string {
   const runs = events.map((event, index) => {
     const lastId = `_first_event + _n + ${index} * cardinality(_ids) + count(*)`
-    return { ...eventOf(events, index, known), event, lastId, cause: '_cause' }
+    return { ...eventOf(events, index, known), event, lastId, cause: index === 0 ? '_cause' : 'NULL' }
   })
   return logRuns(runs, 'moved')
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { OutcomeUnknownError, UnavailableError } from '../../../src/errors.ts'
 import type { Store } from '../../../src/persistence/store.ts'
 import { aDatabase, openPostgres } from '../../support/postgres.ts'
-import { aStandby, ownServer, postgresMissing } from '../../support/postgres-server.ts'
+import { aStandby, ownServer, postgresMissing, standbyMissing } from '../../support/postgres-server.ts'
 import { aJob } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
 import { ids } from '../conformance/helpers.ts'
@@ -77,7 +77,7 @@ async function aFailover() {
   }
 }
 
-describe.skipIf(postgresMissing)('after a failover to a standby that lacks the last commits', () => {
+describe.skipIf(standbyMissing)('after a failover to a standby that lacks the last commits', () => {
   test('nodes store every job, and give no id of a job or a transition twice', async () => {
     const { nodes, lost, seen, connectionString, address, path, failOver } = await aFailover()
     const before = nodes[0].store.databaseIdOf(lost[0]!)

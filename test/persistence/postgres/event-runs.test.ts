@@ -61,6 +61,13 @@ async function tailOf({ store }: OpenedPostgres, limit: number): Promise<Transit
 shareOfEachGroup(3)
 
 describe.skipIf(postgresMissing)('jobs that make a transition together', () => {
+  test('are refused if they are more than a transaction has ids for', async () => {
+    const node = await openPostgres()
+
+    await expect(enqueue(node, 4_096)).rejects.toThrow('too many events in one transaction')
+    expect(await enqueue(node, 4_095)).toHaveLength(4_095)
+  })
+
   test('share a row for each event, and each has a history of its own', async () => {
     const node = await openPostgres()
 

@@ -60,6 +60,30 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     expect((await two.store.lease({ limit: 1, ...start })).map((job) => job.id)).toEqual([id])
   })
 
+  test.each([
+    ['alone', 1],
+    ['with others', 20],
+  ])('are named in the history of a job by whoever claimed it %s', async (_, count) => {
+    const { one, two } = await twoNodes()
+    const [id] = ids(await one.store.enqueue(Array.from({ length: count }, () => aJob())))
+    const given = await one.store.lease({ limit: count, ...start })
+    await one.store.apply(given.map((job) => ({ ...leaseOf(job), event: 'release' as const })))
+
+    await two.store.lease({ limit: count, ...start })
+
+    const history = await one.store.history(id!, { after: 0, limit: 9 })
+    const own = await Promise.all([one, two].map(async ({ store }) => (await store.nodes()).find(({ isOwn }) => isOwn)))
+    expect(history!.map(({ event, node }) => [event, node?.id])).toEqual([
+      ['enqueue', undefined],
+      ['lease', own[0]!.id],
+      ['start', undefined],
+      ['release', undefined],
+      ['lease', own[1]!.id],
+      ['start', undefined],
+    ])
+    expect(history![1]).toMatchObject({ cause: 'dispatcher', node: { host: own[0]!.host, pid: own[0]!.pid } })
+  })
+
   test('take nothing from each other because the server was away for longer than a lease', async () => {
     const { one, two, clock } = await twoNodes()
     const [id] = ids(await one.store.enqueue([aJob()]))

@@ -89,7 +89,7 @@ function Step({ id, row, isShown, after, isKnownBulk }: StepProps) {
         {attempt > 0 && <span class="muted"> attempt {attempt}</span>}
       </span>
       <Moment at={at} after={after} />
-      {row.cause !== causeOf(event).cause && (
+      {(row.cause !== causeOf(event).cause || row.node) && (
         <span class="cause muted">
           by <Text of={whoOf(row)} />
           {bulk !== undefined && (

@@ -47,7 +47,8 @@ export class Suspects {
     if (!leased) return 'none'
     const toItsEnd = isExclusiveToEnd(job)
     if (toItsEnd && (await reads.one(anyRunsSql, { node: node().id }))) return 'wait'
-    const [moved] = await this.#parts.change([{ event: start ? 'claim' : 'lease', jobs: [{ id: job.id }] }])
+    const cause = node().claimCause
+    const [moved] = await this.#parts.change([{ event: start ? 'claim' : 'lease', jobs: [{ id: job.id }], cause }])
     if (moved !== null) return this.next(start)
     this.#exclusive = { id: job.id, leaseToken: leased.leaseToken, since: now, toItsEnd }
     return leased

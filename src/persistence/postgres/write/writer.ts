@@ -29,6 +29,7 @@ interface Answer {
 /** Whose writers these are. */
 export interface WriterNode {
   readonly id: number
+  readonly claimCause: string
   /** The instant that a test's clock shows; null: the server's clock counts. */
   now(): number | null
 }
@@ -119,8 +120,10 @@ export class Writer {
   }
 
   async #send(client: pg.Client, step: Step): Promise<Answer> {
-    const now = this.#node().now()
-    const values = stepValues(step, { given: now, node: this.#nodeId, writer: this.#id, call: this.#calls + 1 })
+    const { claimCause } = this.#node()
+    const given = this.#node().now()
+    const own = { given, node: this.#nodeId, claim_cause: claimCause, writer: this.#id, call: this.#calls + 1 }
+    const values = stepValues(step, own)
     const { rows } = await client.query<StepRow[]>({ name: 'step', text: stepSql, values, rowMode: 'array' } as never)
     this.#calls++
     const jobs = rows as unknown as StepRow[]
