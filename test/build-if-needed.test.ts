@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, statSync, utimesSync, writ
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
+import { isWhole } from './support/share.ts'
 import { cleanUp, tempFolder, whenDone } from './support/temp.ts'
 
 afterAll(cleanUp)
@@ -73,13 +74,13 @@ describe.concurrent('npm start', () => {
     expect(await start(clone({ hasCompiler: true, builtAt }))).toContain('building')
   })
 
-  test('uses an older build without a compiler, and says so', async () => {
+  test.runIf(isWhole)('uses an older build without a compiler, and says so', async () => {
     const folder = clone({ hasCompiler: false, builtAt: longAgo })
 
     expect(await start(folder)).toContain('TypeScript is not installed; the build that is there is used')
   })
 
-  test('uses an older build in a folder that cannot be written', async ({ skip }) => {
+  test.runIf(isWhole)('uses an older build in a folder that cannot be written', async ({ skip }) => {
     const folder = join(tempFolder(), 'read-only')
     mkdirSync(folder)
     try {
@@ -117,14 +118,14 @@ function packed(): ReturnType<typeof pack> {
   return packing
 }
 
-test('a clone is built before it is packed, and rebuilt if it is older than its sources', async () => {
+test.runIf(isWhole)('a clone is built before it is packed, and rebuilt if it is older than its sources', async () => {
   const folder = clone({ hasCompiler: true, builtAt: longAgo })
 
   expect(await pack(folder)).toContain('dist/main.js')
   expect(statSync(join(folder, 'dist/main.js')).mtimeMs).toBeGreaterThan(longAgo.getTime())
 })
 
-test('the package has what the library, the command and the pages need', async () => {
+test.runIf(isWhole)('the package has what the library, the command and the pages need', async () => {
   expect(await packed()).toEqual(
     expect.arrayContaining([
       'dist/index.js',

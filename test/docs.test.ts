@@ -11,6 +11,7 @@ import { briefly, built } from './support/built.ts'
 import { aDatabase } from './support/postgres.ts'
 import { postgresMissing } from './support/postgres-server.ts'
 import { startHttp } from './support/server.ts'
+import { isWhole } from './support/share.ts'
 import { aJob } from './support/store.ts'
 import { tempFolder } from './support/temp.ts'
 import { leasesOf, newCalls, openWriter, setsOf } from './support/writer.ts'
@@ -296,17 +297,21 @@ test.each(readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.j
   },
 )
 
-test('the example of the testing page runs', async () => {
-  const folder = userProject()
-  const [example] = blocks(read('docs/testing.md'), 'js')
-  writeFileSync(join(folder, 'example.test.mjs'), example!)
+test.runIf(isWhole)(
+  'the example of the testing page runs',
+  async () => {
+    const folder = userProject()
+    const [example] = blocks(read('docs/testing.md'), 'js')
+    writeFileSync(join(folder, 'example.test.mjs'), example!)
 
-  // Not with --test, which starts another process for each file.
-  const args = [...briefly, '--test-reporter=tap', 'example.test.mjs']
-  const { stdout } = await run(process.execPath, args, { cwd: folder })
+    // Not with --test, which starts another process for each file.
+    const args = [...briefly, '--test-reporter=tap', 'example.test.mjs']
+    const { stdout } = await run(process.execPath, args, { cwd: folder })
 
-  expect(stdout).toMatch(/^# pass 4$/m)
-}, 180_000)
+    expect(stdout).toMatch(/^# pass 4$/m)
+  },
+  180_000,
+)
 
 describe('the page of bounds', () => {
   const rows = read('docs/bounds.md')

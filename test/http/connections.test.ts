@@ -4,6 +4,7 @@ import { openEvents } from '../support/event-stream.ts'
 import { exchange, openConnection, type RawConnection, request } from '../support/raw-http.ts'
 import { aWaitingJob, startHttp } from '../support/server.ts'
 import { startServer } from '../support/server-process.ts'
+import { isWhole } from '../support/share.ts'
 import { tempFolder } from '../support/temp.ts'
 
 /** What a client may do that only wants to hold connections. */
@@ -47,7 +48,7 @@ test('connections between two requests are closed if there are no others, and re
   expect((await events.untilEvents(1))[0]!.data).toMatchObject({ job_id: 1 })
 })
 
-test.runIf(process.platform === 'linux')(
+test.runIf(isWhole && process.platform === 'linux')(
   'with 256 descriptors idle connections leave enough for the database and for what is loaded late',
   async () => {
     const { url } = await startServer({}, tempFolder(), built('main.js'), 256)

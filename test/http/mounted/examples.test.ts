@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { briefly } from '../../support/built.ts'
+import { shareOf } from '../../support/share.ts'
 import { until } from '../../support/system.ts'
 import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
 
@@ -13,7 +14,7 @@ const root = resolve(import.meta.dirname, '../../..')
 const at = '/admin/jobs'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
-const frameworks = ['hono', 'express', 'fastify', 'koa'] as const
+const frameworks = shareOf({ share: ['express'], whole: ['hono', 'express', 'fastify', 'koa'] })
 let urls: ReadonlyMap<string, string>
 
 /** Starts these examples of examples/web/ in one process, each on a free port with its own file: starting one takes longer than its tests. */

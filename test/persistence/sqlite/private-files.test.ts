@@ -112,10 +112,15 @@ function needNobody(skip: (why: string) => void): void {
 }
 
 describe('only their owner can open the files that a server makes, and enter the folder:', () => {
-  test.for([
-    ['022', 'its user'],
-    ['077', 'nobody'],
-  ] as const)('under umask %s, as %s', async ([umask, user], { skip }) => {
+  test.for(
+    shareOf<(readonly [umask: string, user: string])[]>({
+      share: [['022', 'its user']],
+      whole: [
+        ['022', 'its user'],
+        ['077', 'nobody'],
+      ],
+    }),
+  )('under umask %s, as %s', async ([umask, user], { skip }) => {
     if (user === 'nobody') needNobody(skip)
     const before = user === 'nobody' ? asNobody : []
     const outer = tempFolder()

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
 import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
+import { isWhole } from '../../support/share.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { onThreads, startHere } from '../../support/store-here.ts'
 import { until } from '../../support/system.ts'
@@ -83,7 +84,7 @@ describe('jobs that a server without their handler set aside', () => {
     expect(parkedIn(path)()).toBe(2)
   })
 
-  test('delay no call, however many they are: they come back in between', async () => {
+  test.runIf(isWhole)('delay no call, however many they are: they come back in between', async () => {
     const path = await fileWithParked(100_000, 'rare')
     const parked = parkedIn(path)
 
