@@ -5,7 +5,7 @@ import { memoryFolder } from '../support/temp.ts'
 import { simulate } from './simulation.ts'
 
 /** `npm run test:torture` runs as many as requested. */
-const seeds = shareOf({ share: 2, whole: 60 })
+const seeds = shareOf({ share: 4, whole: 60 })
 
 describe('the whole engine under a seed', () => {
   test('breaks no invariant while things fail, and finishes everything when they recover', {
