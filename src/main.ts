@@ -12,7 +12,6 @@ import { initFiles } from './cli/init.ts'
 import { loadHandlers } from './cli/load-handlers.ts'
 import { createLog, type ProcessLog } from './cli/log.ts'
 import { copyCommand, readMigrateFlags } from './cli/migrate.ts'
-import { returnMemoryWhenIdle } from './cli/return-memory.ts'
 import { readServeFlags } from './cli/serve-flags.ts'
 import { usage } from './cli/usage.ts'
 import { printReport, verifyCommand } from './cli/verify.ts'
@@ -106,7 +105,6 @@ async function serve(...args: string[]): Promise<void> {
     'listening',
   )
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
-  returnMemoryWhenIdle()
 }
 
 function init(folder = '.'): void {

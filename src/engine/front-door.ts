@@ -10,10 +10,9 @@ export {
   shown,
 } from '../config.ts'
 export { actorPattern, callerFields, reasonMax } from '../job/cause.ts'
-export { fields, mutableFields, newJobSchema } from '../job/fields.ts'
+export { mutableFields, newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
 export { filterFields, fromWire } from '../job/filter.ts'
 export { issuesOf } from '../job/input-issues.ts'
-export { snakeCase, storedFields, storedNames } from '../job/stored-fields.ts'
 export { uniqueOutcomes } from '../job/unique.ts'
 export { bulkPhases } from '../machines/bulk.ts'
 export { causes, whoOf } from '../machines/cause.ts'

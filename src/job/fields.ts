@@ -2,9 +2,12 @@ import { isDate } from 'node:util/types'
 import { z } from 'zod'
 import { defaultMaxRetries, defaults, namePattern, timeoutMaxMs } from '../config.ts'
 import { payloadDepthMax } from './payload.ts'
-import { instantMax, type StoredField, type StoredName, snakeCase, stored } from './stored-fields.ts'
 import { type Unique, uniqueField } from './unique.ts'
 import { delayMaxMs, keyText, wholeNumber } from './value-schemas.ts'
+
+/** The defaults of a job that does not set its queue or its priority. */
+const defaultQueue = 'default'
+const defaultPriority = 0
 
 /** How a front door writes field names: `maxRetries` in the library, `max_retries` over HTTP. */
 export type Naming = 'camelCase' | 'snake_case'
@@ -43,6 +46,8 @@ export type MutableName = 'payload' | 'priority' | 'maxRetries' | 'runAt' | 'del
 
 const priorityMax = 100
 const retriesMax = 1_000
+/** The last instant with a year of four digits in ISO 8601. */
+export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 const nameTakes = 'must be 1 to 64 letters, digits and . _ : - and begin with a letter or digit'
 /** What the name of a type or a queue must match, in filters too, since no other name can exist. */
@@ -66,11 +71,19 @@ interface Field {
   readonly takes: z.ZodType
   /** The same in JSON, if that differs. */
   readonly inJson?: z.ZodType
+  /** Set if it is stored as given, in a column of its name. */
+  readonly stored?: Stored
 }
 
-/** What readers get of a field that is stored as given. */
-interface Read {
-  readonly reads: z.ZodType
+interface Stored {
+  /** The stored default. */
+  readonly unset: unknown
+  /** Whether it is stored as JSON text. */
+  readonly isJson?: true
+  /** The type that readers get. */
+  readonly read: z.ZodType
+  /** Its label on the job's page; left out if the page describes it in its own words. */
+  readonly title?: string
 }
 
 /**
@@ -80,7 +93,7 @@ interface Read {
 export const fields = {
   type: {
     takes: name.meta({ description: 'The name of the handler that runs it: 1 to 64 letters, digits and `. _ : -`.' }),
-    reads: z.string(),
+    stored: { unset: '', read: z.string() },
   },
   payload: {
     takes: z.unknown().meta({
@@ -90,16 +103,16 @@ export const fields = {
   queue: {
     takes: name.optional().meta({
       description: 'A name as for `type`. Queues take turns, whatever their names and lengths.',
-      default: stored.queue.unset,
+      default: defaultQueue,
       examples: ['mail'],
     }),
-    reads: z.string(),
+    stored: { unset: defaultQueue, read: z.string() },
   },
   priority: {
     takes: wholeNumber(-priorityMax, priorityMax)
       .optional()
-      .meta({ description: 'Higher runs first within its queue.', default: stored.priority.unset }),
-    reads: z.int(),
+      .meta({ description: 'Higher runs first within its queue.', default: defaultPriority }),
+    stored: { unset: defaultPriority, read: z.int(), title: 'Priority' },
   },
   maxRetries: {
     takes: wholeNumber(0, retriesMax)
@@ -135,7 +148,7 @@ export const fields = {
         description: "Limit for one attempt, in ms. By default the handler's, otherwise the server's.",
         examples: [30_000],
       }),
-    reads: z.int().min(1).nullable(),
+    stored: { unset: null, read: z.int().min(1).nullable() },
   },
   runAt: {
     takes: z.union([instantText, instantValue], valueTakes).optional(),
@@ -145,23 +158,36 @@ export const fields = {
         'The earliest time to run: RFC 3339 with an offset, to the year 9999; the past means now. Not together with `delay_ms`.',
       ),
   },
-} satisfies { readonly [Name in keyof NewJob]-?: Name extends StoredName ? Field & Read : Field }
+} satisfies Readonly<Record<keyof NewJob, Field>>
+
+export type StoredName = {
+  [Name in keyof NewJob]-?: (typeof fields)[Name] extends { stored: Stored } ? Name : never
+}[keyof NewJob]
+
+export const snakeCase = (camel: string) => camel.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 const fieldNames = Object.keys(fields) as readonly (keyof NewJob)[]
+
+/** The fields with a column, and what is stored of each. */
+export const storedFields: readonly (readonly [name: StoredName, stored: Stored])[] = fieldNames.flatMap((name) => {
+  const { stored }: Field = fields[name]
+  return stored ? [[name as StoredName, stored] as const] : []
+})
+export const storedNames = storedFields.map(([name]) => name)
 
 /** A field by one of its names. */
 export class NamedField {
   readonly field: keyof NewJob
   readonly takes: z.ZodType
-  /** Undefined if it is not stored as given. */
-  readonly stored: StoredField | undefined
+  /** As in `fields`; undefined if it is not stored as given. */
+  readonly stored: Stored | undefined
   /** The last text or number that was accepted unchanged: most jobs have that of the job before, and the schema takes 0.1 µs. */
   #last: unknown
 
-  constructor(field: keyof NewJob, takes: z.ZodType) {
+  constructor(field: keyof NewJob, { takes, stored }: Field) {
     this.field = field
     this.takes = takes
-    this.stored = (stored as Partial<Record<keyof NewJob, StoredField>>)[field]
+    this.stored = stored
   }
 
   /** What the field makes of a value that was given; undefined if it does not accept it. */
@@ -181,11 +207,11 @@ export class NamedField {
 
 /** The fields by the names that callers use, in their order. */
 export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, NamedField>>> = {
-  camelCase: new Map(fieldNames.map((field) => [field, new NamedField(field, fields[field].takes)])),
+  camelCase: new Map(fieldNames.map((field) => [field, new NamedField(field, fields[field])])),
   snake_case: new Map(
     fieldNames.map((field) => {
-      const { inJson, takes }: Field = fields[field]
-      return [snakeCase(field), new NamedField(field, inJson ?? takes)]
+      const { inJson, ...about }: Field = fields[field]
+      return [snakeCase(field), new NamedField(field, { ...about, takes: inJson ?? about.takes })]
     }),
   ),
 }

@@ -3,9 +3,8 @@ import { InvalidInputError } from '../errors.ts'
 import { edgesOn, jobStates } from '../machines/edges.ts'
 import { type Command, commands } from '../machines/events.ts'
 import type { JobState } from '../machines/job.ts'
-import { instantText, name } from './fields.ts'
+import { instantMax, instantText, name } from './fields.ts'
 import { issuesOf } from './input-issues.ts'
-import { instantMax } from './stored-fields.ts'
 
 /** Which jobs to list; without filters, all jobs. */
 export interface JobFilter {

@@ -3,11 +3,19 @@ import { defaultMaxRetries, enqueueBatchMax, type Settings } from '../config.ts'
 import { type InputIssue, InvalidInputError, PayloadError } from '../errors.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { didYouMean } from './did-you-mean.ts'
-import { fieldsNamed, type MutableName, type NamedField, type Naming, type NewJob } from './fields.ts'
+import {
+  fieldsNamed,
+  type MutableName,
+  type NamedField,
+  type Naming,
+  type NewJob,
+  type StoredName,
+  snakeCase,
+  storedFields,
+} from './fields.ts'
 import { toStoredPayload } from './payload.ts'
 import { Rejection } from './rejection.ts'
 import type { NewJobRow } from './row.ts'
-import { type StoredName, snakeCase, storedFields } from './stored-fields.ts'
 import type { UniqueTerms } from './unique.ts'
 
 /** What a job must satisfy besides the limits of its fields. */

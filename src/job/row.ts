@@ -1,18 +1,21 @@
 import type { JobState } from '../machines/job.ts'
 import type { StoredError } from '../machines/stored-error.ts'
-import type { NewJob } from './fields.ts'
-import { type StoredName, type stored, storedFields } from './stored-fields.ts'
+import { type fields, type NewJob, storedFields } from './fields.ts'
 import type { TraceContext } from './trace-context.ts'
 import type { UniqueTerms, uniqueOutcomes } from './unique.ts'
 
+type StoredName = (typeof storedFields)[number][0]
+
 /** The fields that a caller set, as readers get them. */
 type ReadFields = {
-  readonly [Name in StoredName]: Exclude<NewJob[Name], undefined> | Extract<(typeof stored)[Name]['unset'], null>
+  readonly [Name in StoredName]:
+    | Exclude<NewJob[Name], undefined>
+    | Extract<(typeof fields)[Name]['stored']['unset'], null>
 }
 
 /** The same fields as stored. */
 type StoredFields = {
-  readonly [Name in StoredName]: (typeof stored)[Name] extends { isJson: true } ? string : ReadFields[Name]
+  readonly [Name in StoredName]: (typeof fields)[Name]['stored'] extends { isJson: true } ? string : ReadFields[Name]
 }
 
 /** One stored job. Instants are epoch ms; values that do not apply are null. */

@@ -1,5 +1,5 @@
+import { instantMax } from '../job/fields.ts'
 import type { JobRow } from '../job/row.ts'
-import { instantMax } from '../job/stored-fields.ts'
 import type { Lease, LogLine, Report } from '../machines/lease.ts'
 
 /** What is kept of a job's log: its newest lines, up to this many, and up to so many bytes. */

@@ -1,4 +1,4 @@
-import { instantMax, snakeCase, storedNames } from '../job/stored-fields.ts'
+import { instantMax, snakeCase, storedNames } from '../job/fields.ts'
 import type { EventCause } from '../machines/cause.ts'
 import { causeOf } from '../machines/events.ts'
 import type { HistoryEvent, JobRow, StoredError } from './store.ts'

@@ -1,5 +1,5 @@
+import { instantMax, snakeCase, storedFields } from '../job/fields.ts'
 import { unreadable } from '../job/row.ts'
-import { instantMax, snakeCase, storedFields } from '../job/stored-fields.ts'
 import { eventTypes, hasTag, jobStates } from '../machines/edges.ts'
 import type { JobState } from '../machines/job.ts'
 import type { HistoryEvent, JobRow, StoredError } from './store.ts'
@@ -23,9 +23,9 @@ const otherState = jobStates.find((state) => hasTag(state, 'ended') && !hasTag(s
 
 const jobMembers: Members<JobRow> = {
   ...Object.fromEntries(
-    storedFields.map(([name, { isValid, unset, isJson }]) => [
+    storedFields.map(([name, { read, unset, isJson }]) => [
       name,
-      isJson ? [isText, JSON.stringify(unset)] : [isValid, unset],
+      isJson ? [isText, JSON.stringify(unset)] : [(value: unknown) => read.safeParse(value).success, unset],
     ]),
   ),
   state: [isState, otherState],

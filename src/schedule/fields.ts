@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { fields as jobFields, type Naming, type NewJob, name as nameSchema } from '../job/fields.ts'
-import { snakeCase } from '../job/stored-fields.ts'
+import { fields as jobFields, type Naming, type NewJob, name as nameSchema, snakeCase } from '../job/fields.ts'
 import type { MissedPolicy } from './missed.ts'
 import type { Timing } from './ticks.ts'
 

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../errors.ts'
-import { instantMax } from '../job/stored-fields.ts'
+import { instantMax } from '../job/fields.ts'
 import { parseCron } from './cron.ts'
 import { nextCronTick } from './cron-ticks.ts'
 import { Zone } from './zone.ts'

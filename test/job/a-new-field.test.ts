@@ -9,12 +9,9 @@ import { tempFolder } from '../support/temp.ts'
 const tags = `
     tags: {
       takes: z.array(name).max(10).optional().meta({ description: 'What it is about.' }),
-      reads: z.array(z.string()),
+      stored: { unset: [], isJson: true, read: z.array(z.string()), title: 'Tags' },
     },
     runAt: {`
-const storedTags = `
-    tags: { unset: [], isJson: true, isValid: isText, title: 'Tags' },
-    queue: {`
 const column = `PRAGMA legacy_alter_table = OFF;
 
   ALTER TABLE jobs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';`
@@ -24,7 +21,6 @@ test.runIf(isWhole)(
   async () => {
     const build = patchedBuild(tempFolder(), [
       { file: 'job/fields.js', text: '    runAt: {', replace: tags },
-      { file: 'job/stored-fields.js', text: '    queue: {', replace: storedTags },
       { file: 'persistence/sqlite/migrations/0014.js', text: 'PRAGMA legacy_alter_table = OFF;', replace: column },
     ])
     const { url } = await startServer({}, tempFolder(), join(build, 'main.js'))

@@ -4,7 +4,6 @@ import {
   callerFields,
   commandFacts,
   commands,
-  fields,
   filterFields,
   fromWire,
   type Job,
@@ -13,7 +12,7 @@ import {
   mutableFields,
   pageSizes,
   snakeCase,
-  storedNames,
+  storedFields,
 } from '../../engine/front-door.ts'
 import { JobNotFoundError } from '../../errors.ts'
 import { eventView, historyEvent, jobError } from '../history-event.ts'
@@ -34,7 +33,7 @@ const job = named(
     .strictObject({
       id: jobId,
       state,
-      ...Object.fromEntries(storedNames.map((name) => [snakeCase(name), fields[name].reads])),
+      ...Object.fromEntries(storedFields.map(([name, { read }]) => [snakeCase(name), read])),
       payload: z.unknown().describe('As it was sent.'),
       attempt: count.describe(
         'Attempts made since it was created or requeued; those that a crash broke off do not count.',
@@ -232,7 +231,7 @@ function jobView(given: Job): Wire<typeof job> {
   return {
     id: given.id,
     state: given.state,
-    ...Object.fromEntries(storedNames.map((name) => [snakeCase(name), given[name]])),
+    ...Object.fromEntries(storedFields.map(([name]) => [snakeCase(name), given[name]])),
     payload: given.payload,
     attempt: given.attempt,
     max_retries: given.maxRetries,

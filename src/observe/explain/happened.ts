@@ -1,4 +1,4 @@
-import { snakeCase } from '../../job/stored-fields.ts'
+import { snakeCase } from '../../job/fields.ts'
 import { type EventCause, whoOf } from '../../machines/cause.ts'
 import { hasTag } from '../../machines/edges.ts'
 import { type Command, commandFacts, isCommand } from '../../machines/events.ts'

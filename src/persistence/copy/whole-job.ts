@@ -1,5 +1,5 @@
+import { snakeCase, storedNames } from '../../job/fields.ts'
 import type { JobRow } from '../../job/row.ts'
-import { snakeCase, storedNames } from '../../job/stored-fields.ts'
 import { causes } from '../../machines/cause.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../machines/replay.ts'
 import { unreadableColumns } from '../valid-rows.ts'

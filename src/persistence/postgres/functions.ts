@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type StoredName, snakeCase, storedNames } from '../../job/stored-fields.ts'
+import { type StoredName, snakeCase, storedNames } from '../../job/fields.ts'
 import { claim } from '../../machines/edges.ts'
 import type { EventType } from '../../machines/job.ts'
 import { logMax } from '../reports.ts'

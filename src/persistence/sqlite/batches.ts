@@ -1,4 +1,4 @@
-import { type StoredName, storedNames } from '../../job/stored-fields.ts'
+import { type StoredName, storedNames } from '../../job/fields.ts'
 import type { NewJobRow } from '../store.ts'
 
 /** What the first job of a batch has; the others have it too, except for the fields named in `differing`. */

@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { defaultMaxRetries, defaults } from '../../../src/config.ts'
 import { callerFields, reasonMax } from '../../../src/job/cause.ts'
-import { fields, fieldsNamed } from '../../../src/job/fields.ts'
+import { fields, fieldsNamed, snakeCase } from '../../../src/job/fields.ts'
 import { payloadDepthMax } from '../../../src/job/payload.ts'
-import { snakeCase, stored } from '../../../src/job/stored-fields.ts'
 import { edgesOn } from '../../../src/machines/edges.ts'
 import type { GuardName } from '../../../src/machines/job.ts'
 import { conditionOf } from '../../../src/persistence/sql/transitions.ts'
@@ -126,8 +125,8 @@ const refusals = columns.flatMap((column) =>
   }),
 )
 
-const { unset: defaultQueue } = stored.queue
-const { unset: defaultPriority } = stored.priority
+const { unset: defaultQueue } = fields.queue.stored
+const { unset: defaultPriority } = fields.priority.stored
 const queue = `coalesce(NEW.queue, '${defaultQueue}')`
 const priority = `coalesce(CAST(NEW.priority AS INTEGER), ${defaultPriority})`
 const maxAttempts = `coalesce(CAST(NEW.max_retries AS INTEGER), ${defaultMaxRetries}) + 1`

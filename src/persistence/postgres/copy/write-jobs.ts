@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { snakeCase } from '../../../job/stored-fields.ts'
+import { snakeCase } from '../../../job/fields.ts'
 import { edges, hasTag } from '../../../machines/edges.ts'
 import type { JobState } from '../../../machines/job.ts'
 import {

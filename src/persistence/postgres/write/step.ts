@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { snakeCase, storedNames } from '../../../job/stored-fields.ts'
+import { snakeCase, storedNames } from '../../../job/fields.ts'
 import { causeOf } from '../../../machines/events.ts'
 import type { EventType, JobState } from '../../../machines/job.ts'
 import type { LeasedFacts } from '../../leased-facts.ts'

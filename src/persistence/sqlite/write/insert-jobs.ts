@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
-import { snakeCase, storedNames } from '../../../job/stored-fields.ts'
+import { snakeCase, storedNames } from '../../../job/fields.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { Admission, type AdmissionFacts } from '../../admission.ts'
 import { runAtOf, stateOf } from '../../new-jobs.ts'
