@@ -147,8 +147,8 @@ const patches: readonly Patch[] = [
   },
   {
     file: 'persistence/sqlite/write/insert-jobs.js',
-    text: 'this.#sql.insertPayloads.run(',
-    replace: `crash.reach('halfway'); this.#sql.insertPayloads.run(`,
+    text: 'this.#insertPayloads(first, payloads);',
+    replace: `crash.reach('halfway'); this.#insertPayloads(first, payloads);`,
   },
   imported('persistence/sqlite/write/retention.js', '../../../crash-point.js'),
   {
