@@ -13,7 +13,8 @@ const columns = {
   job_traces: ['traceparent', 'tracestate', 'last_attempt'],
   job_progress: ['value', 'attempt', 'at'],
   job_logs: ['n', 'attempt', 'at', 'bytes', 'level', 'message', 'fields'],
-  event_runs: 'seq event from_state to_state attempt at error previous_id length cause'.split(' '),
+  event_runs:
+    'seq event from_state to_state attempt at error previous_id length cause job_offsets previous_offsets'.split(' '),
 }
 const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 const idOf = {

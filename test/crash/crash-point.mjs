@@ -26,16 +26,16 @@ export function reach(here) {
   if (here === point && doomed.length > 0) die()
 }
 
-/** Stored jobs are about to take `events`, one after another, as far as the machine allows. */
-export function foreseeMove(db, events, runs, leaseCheck, crashed) {
+/** The stored jobs of `runs` are about to take `events`, one after another. */
+export function foreseeMove(db, events, runs, crashed) {
   if (armed === '') return
   factsOf ??= db.prepare(
-    'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, crashes, lease_token AS leaseToken, run_at AS runAt FROM jobs WHERE id = ?',
+    'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, crashes, run_at AS runAt FROM jobs WHERE id = ?',
   )
-  for (const [first, last, leaseToken] of runs) {
-    for (let id = first; id <= last; id++) {
-      const job = factsOf.get(id)
-      if (!job || (leaseCheck === 'holder' && job.leaseToken !== leaseToken)) continue
+  for (const { firstJobId, length, jobOffsets } of runs) {
+    const offsets = jobOffsets === null ? Array.from({ length }, (_, place) => place) : JSON.parse(jobOffsets)
+    for (const offset of offsets) {
+      const { id, ...job } = factsOf.get(firstJobId + offset)
       let { state, seq } = job
       for (const type of events) {
         const edge = findEdge(state, { type, crashed, blocked: false, delayed: job.runAt > Date.now() }, job)

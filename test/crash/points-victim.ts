@@ -110,15 +110,15 @@ const patches: readonly Patch[] = [
   imported('persistence/sqlite/write/transitions.js', '../../../crash-point.js'),
   {
     file: 'persistence/sqlite/write/transitions.js',
-    find: 'const { events } = statements;',
-    replace: `const { events } = statements;
-      crash.foreseeMove(this.#db, events, ranges, leaseCheck, crashed);
-      crash.reach('before');`,
+    find: 'let waiting = runs;',
+    replace: `crash.foreseeMove(this.#db, events, runs, Boolean(values.crashed));
+      crash.reach('before');
+      let waiting = runs;`,
   },
   {
     file: 'persistence/sqlite/write/transitions.js',
-    find: 'others.push(move.run(values).changes);',
-    replace: `crash.reach('halfway'); others.push(move.run(values).changes);`,
+    find: 'const { changes } = move.run({ event_id: first + (events.length - 1) * count, ...values });',
+    replace: `crash.reach('halfway'); const { changes } = move.run({ event_id: first + (events.length - 1) * count, ...values });`,
   },
   imported('persistence/sqlite/thread/group-commit.js', '../../../crash-point.js'),
   {

@@ -15,6 +15,7 @@ import { sql as version14 } from './migrations/0014.ts'
 import { sql as version15 } from './migrations/0015.ts'
 import { sql as version16 } from './migrations/0016.ts'
 import { sql as version17 } from './migrations/0017.ts'
+import { sql as version18 } from './migrations/0018.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -23,9 +24,26 @@ export const applicationId = 0x6a6f626d
 export const markEvery = 100
 export const isMark = `seq % ${markEvery} = 0`
 
-/** The most jobs in a row of `event_runs`. */
-export function isOfRun(run: string): string {
-  return `jobs.id BETWEEN ${run}.first_job_id AND ${run}.first_job_id + ${run}.length - 1`
+const readable = (list: string) => `iif(json_valid(${list}), ${list}, NULL)`
+
+/**
+ * A join of a row of `event_runs` with its jobs, from the `from`-th on, in the order of their ids; `item.key` is the place of each. Without
+ * `job_offsets` their ids follow each other: the short form of a list, with `item` null. A list that cannot be read is of no jobs.
+ */
+export function withJobsOf(run: string, from = '0'): string {
+  const lastPlace = `iif(${run}.job_offsets IS NULL, ${run}.length - 1, -1)`
+  return `LEFT JOIN json_each(${readable(`${run}.job_offsets`)}) AS item
+    CROSS JOIN jobs ON jobs.id BETWEEN ${run}.first_job_id + coalesce(item.value, ${from}) AND ${run}.first_job_id + coalesce(item.value, ${lastPlace})`
+}
+
+/** The place of a job in the row, after that join. */
+export function placeIn(run: string): string {
+  return `coalesce(item.key, jobs.id - ${run}.first_job_id)`
+}
+
+/** How far the job at a place, or its previous event, is from the first of the row. */
+export function offsetAt(list: 'job_offsets' | 'previous_offsets', place: string): string {
+  return `CASE WHEN ${list} IS NULL THEN ${place} WHEN json_valid(${list}) THEN ${list} ->> ${place} END`
 }
 
 /**
@@ -55,4 +73,5 @@ export const migrations: readonly string[] = [
   version15,
   version16,
   version17,
+  version18,
 ]

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
 import { toTransitions } from '../../../src/persistence/sqlite/read/rows.ts'
+import { WholeJobs } from '../../../src/persistence/sqlite/read/whole-jobs.ts'
 import { markEvery } from '../../../src/persistence/sqlite/schema.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { Lease, LeaseEvent } from '../../../src/persistence/store.ts'
@@ -70,10 +71,21 @@ test('each of them has its own history and its own event ids', () => {
   expect(file.db.prepare('SELECT last_event_id FROM jobs').pluck().all()).toEqual([10, 11, 12])
 })
 
-/** Six ranges with gaps between them: more than are moved one by one. */
+/** Six ranges with gaps between them. */
 const withGaps = [1, 2, 3, 5, 6, 8, 9, 10, 12, 13, 15, 16, 18, 19]
 
-test('jobs with gaps between their ids have a row for each range', () => {
+/** The lists of each row from the given one on. */
+function listsOf(db: ReturnType<typeof aFile>['db'], from: number) {
+  return db
+    .prepare(
+      'SELECT first_job_id, length, event, job_offsets, previous_id, previous_offsets FROM event_runs ORDER BY id',
+    )
+    .raw()
+    .all()
+    .slice(from)
+}
+
+test('jobs with gaps between their ids share a row, with how far each is from the first', () => {
   const file = aFile()
   file.enqueue(20)
   const leases = file.claim(20)
@@ -81,18 +93,19 @@ test('jobs with gaps between their ids have a row for each range', () => {
 
   expect(file.apply('succeed', ended)).toEqual([])
 
-  expect(file.rows().slice(3)).toEqual([
-    [1, 3, 'succeed'],
-    [5, 2, 'succeed'],
-    [8, 3, 'succeed'],
-    [12, 2, 'succeed'],
-    [15, 2, 'succeed'],
-    [18, 2, 'succeed'],
-  ])
+  const offsets = JSON.stringify(withGaps.map((id) => id - 1))
+  expect(listsOf(file.db, 3)).toEqual([[1, 14, 'succeed', offsets, 41, offsets]])
   expect(verifyFile(file.path)).toMatchObject({ jobs: 20, events: 74, violations: [] })
+  expect(file.eventsOf(19).at(-1)).toEqual([4, 'succeed', 'running', 'succeeded', 1])
+  expect(file.eventsOf(17).at(-1)).toEqual([3, 'start', 'leased', 'running', 1])
+  const ids = file.db.prepare('SELECT id, previous_id FROM job_events WHERE job_id = 19').raw()
+  expect(ids.all().slice(2)).toEqual([
+    [59, 39],
+    [74, 59],
+  ])
 })
 
-test('of ranges with gaps between them, one whose jobs differ in their past has a row for each, and lost leases are refused', () => {
+test('of jobs with gaps between their ids, those with another past have a row of their own, and lost leases are refused', () => {
   const file = aFile()
   file.enqueue(20)
   const leases = file.claim(20)
@@ -107,20 +120,96 @@ test('of ranges with gaps between them, one whose jobs differ in their past has 
 
   expect(file.apply('succeed', ended).map(({ id }) => id)).toEqual([15])
 
-  expect(file.rows().slice(7)).toEqual([
-    [1, 3, 'succeed'],
-    [5, 2, 'succeed'],
-    [8, 1, 'succeed'],
+  expect(file.rows().slice(3)).toEqual([
+    [9, 2, 'release'],
+    [9, 1, 'lease'],
+    [9, 1, 'start'],
+    [1, 12, 'succeed'],
     [9, 1, 'succeed'],
-    [10, 1, 'succeed'],
-    [12, 2, 'succeed'],
-    [16, 1, 'succeed'],
-    [18, 2, 'succeed'],
   ])
   expect(verifyFile(file.path).violations).toEqual([])
 })
 
-test('ids too far apart to be packed, or too many of them, are moved all the same', () => {
+test('jobs that differ in seq or attempt share no row, whatever their order', () => {
+  const file = aFile()
+  file.enqueue(6)
+  const leases = file.claim(6)
+  file.apply(
+    'release',
+    leases.filter(({ id }) => id % 2 === 0),
+  )
+  file.commit((writer) => writer.command('cancel', [1, 3, 5], undefined, 0))
+  file.enqueue(2)
+
+  file.claim(5)
+
+  expect(listsOf(file.db, 6)).toEqual([
+    [2, 3, 'lease', '[0,2,4]', 19, null],
+    [7, 2, 'lease', null, 25, null],
+    [2, 3, 'start', '[0,2,4]', 27, null],
+    [7, 2, 'start', null, 30, null],
+  ])
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('a row with lists is of no more jobs than a history should read', () => {
+  const file = aFile()
+  file.enqueue(400)
+  const leases = file.claim(400).filter(({ id }) => id % 3 !== 0)
+
+  file.apply('succeed', leases)
+
+  expect(file.rows().slice(3)).toEqual([
+    [1, 128, 'succeed'],
+    [193, 128, 'succeed'],
+    [385, 11, 'succeed'],
+  ])
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('long ranges have rows without lists, however many there are', () => {
+  const file = aFile()
+  file.enqueue(100)
+  const leases = file.claim(100).filter(({ id }) => id % 10 !== 0)
+
+  file.apply('succeed', leases)
+
+  expect(listsOf(file.db, 3).map((row) => (row as unknown[]).slice(0, 4))).toEqual(
+    Array.from({ length: 10 }, (_, index) => [10 * index + 1, 9, 'succeed', null]),
+  )
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('a row of jobs with gaps between their ids is read page by page, in the order of its events', () => {
+  const file = aFile()
+  file.enqueue(20)
+  file.apply(
+    'succeed',
+    file.claim(20).filter(({ id }) => withGaps.includes(id)),
+  )
+  const all = toTransitions(file.reader.transitions({ after: 0, limit: 99 }).json).transitions
+
+  expect(all.map(({ id }) => id)).toEqual(Array.from({ length: 74 }, (_, index) => index + 1))
+  expect(all.slice(60).map(({ jobId }) => jobId)).toEqual(withGaps)
+  for (let after = 58; after <= 74; after++)
+    for (const limit of [1, 2, 5])
+      expect(toTransitions(file.reader.transitions({ after, limit }).json).transitions).toEqual(
+        all.slice(after, after + limit),
+      )
+})
+
+test('whoever copies a file is told the jobs of a row with gaps between their ids', () => {
+  const file = aFile()
+  file.enqueue(20)
+  file.apply(
+    'succeed',
+    file.claim(20).filter(({ id }) => withGaps.includes(id)),
+  )
+
+  expect(new WholeJobs(file.db).changedAfter(60)).toEqual({ ids: withGaps, last: 74 })
+})
+
+test('ids far apart, and many of them, are moved together', () => {
   const file = aFile()
   file.enqueue(14)
   file.db.prepare("UPDATE sqlite_sequence SET seq = 20000000000 WHERE name = 'jobs'").run()
@@ -159,7 +248,7 @@ test('transitions are read one by one in the order of their ids, from any positi
   }
 })
 
-test('a run is split if the pasts of its jobs differ', () => {
+test('jobs that follow each other have rows by their pasts', () => {
   const file = aFile()
   file.enqueue(4)
   file.apply('release', file.claim(2))
@@ -167,18 +256,16 @@ test('a run is split if the pasts of its jobs differ', () => {
 
   file.claim(6)
 
-  expect(file.rows().slice(-6)).toEqual([
-    [1, 2, 'lease'],
-    [1, 2, 'start'],
-    [3, 2, 'lease'],
-    [3, 2, 'start'],
-    [5, 2, 'lease'],
-    [5, 2, 'start'],
+  expect(listsOf(file.db, 5)).toEqual([
+    [1, 2, 'lease', null, 9, null],
+    [3, 4, 'lease', null, 3, '[0,1,8,9]'],
+    [1, 2, 'start', null, 13, null],
+    [3, 4, 'start', null, 15, null],
   ])
   expect(verifyFile(file.path).violations).toEqual([])
 })
 
-test('jobs with different pasts have separate rows', () => {
+test('jobs that were stored alone share their next events', () => {
   const file = aFile()
   for (let job = 0; job < 12; job++) {
     file.enqueue(1)
@@ -187,9 +274,11 @@ test('jobs with different pasts have separate rows', () => {
 
   file.claim(12)
 
-  expect(file.rows().slice(-24)).toEqual([
-    ...Array.from({ length: 12 }, (_, index) => [index + 1, 1, 'lease']),
-    ...Array.from({ length: 12 }, (_, index) => [index + 1, 1, 'start']),
+  expect(file.rows().slice(-4)).toEqual([
+    [1, 1, 'lease'],
+    [2, 11, 'lease'],
+    [1, 1, 'start'],
+    [2, 11, 'start'],
   ])
   expect(verifyFile(file.path).violations).toEqual([])
 })
@@ -217,6 +306,10 @@ test('a run whose jobs take different edges on one event has a row for each', ()
 
   file.apply('fail', leases)
 
+  expect(file.rows().slice(-2)).toEqual([
+    [1, 1, 'fail'],
+    [2, 1, 'fail'],
+  ])
   expect(file.eventsOf(1).at(-1)).toEqual([4, 'fail', 'running', 'dead', 1])
   expect(file.eventsOf(2).at(-1)).toEqual([4, 'fail', 'running', 'retrying', 1])
   expect(verifyFile(file.path).violations).toEqual([])
@@ -302,6 +395,43 @@ test('retention follows histories whose rows were split and joined, job by job',
     [11, 1, 'enqueue'],
   ])
   expect(verifyFile(file.path)).toMatchObject({ jobs: 2, events: 2, violations: [] })
+})
+
+test('retention keeps a row with gaps between the ids of its jobs until the last of them is removed', () => {
+  const file = aFile()
+  file.enqueue(9)
+  const leases = file.claim(9)
+  file.apply(
+    'release',
+    leases.filter(({ id }) => id % 2 === 1),
+  )
+  const again = file.claim(9)
+  file.apply(
+    'succeed',
+    again.filter(({ id }) => id === 1 || id === 9),
+  )
+  file.enqueue(1)
+  const retain = () => file.commit((writer) => writer.retain(keepMs))
+
+  retain()
+
+  expect(file.rows().slice(3, 6)).toEqual([
+    [1, 5, 'release'],
+    [1, 5, 'lease'],
+    [1, 5, 'start'],
+  ])
+  expect(file.db.prepare(`SELECT job_id FROM job_events WHERE event = 'release'`).pluck().all()).toEqual([3, 5, 7])
+  expect(() => file.db.exec('DELETE FROM event_runs WHERE first_job_id = 1')).toThrow(/goes only after its job/)
+  expect(verifyFile(file.path).violations).toEqual([])
+
+  file.apply('succeed', [...again.filter(({ id }) => id > 1 && id < 9), ...leases.filter(({ id }) => id % 2 === 0)])
+  file.enqueue(1)
+  retain()
+
+  expect(file.rows()).toEqual([
+    [10, 1, 'enqueue'],
+    [11, 1, 'enqueue'],
+  ])
 })
 
 test('retention follows a row to all rows that were before it', () => {

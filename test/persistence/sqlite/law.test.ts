@@ -172,6 +172,34 @@ test.each([
   expect(refusal(path, sql)).toMatch(/^SQLITE_CONSTRAINT_(CHECK|TRIGGER)$/)
 })
 
+test.each(['[0]', '[0,2,4]', '7', 'no list'])(
+  'a manual INSERT of an event row cannot have the list %s for two jobs',
+  async (list) => {
+    const path = await fileWithJobIn('queued')
+    const insert = (column: string, text: string) =>
+      refusal(
+        path,
+        `INSERT INTO event_runs (first_job_id, length, seq, event, to_state, attempt, at, ${column}) VALUES (8, 2, 1, 'enqueue', 'queued', 0, 0, '${text}')`,
+      )
+
+    expect(['job_offsets', 'previous_offsets'].map((column) => insert(column, list))).not.toContain(null)
+    expect(['job_offsets', 'previous_offsets'].map((column) => insert(column, '[0,2]'))).toEqual([null, null])
+  },
+)
+
+test('a manual INSERT cannot create a job in the name of an event of others that share a row', async () => {
+  const path = await fileWithJobIn('queued')
+  const insert = (offsets: string) => `
+    BEGIN;
+    INSERT INTO event_runs (first_job_id, length, seq, event, to_state, attempt, at, job_offsets) VALUES (2, 2, 1, 'enqueue', 'queued', 0, 0, ${offsets});
+    INSERT INTO jobs (id, type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at, last_event_id)
+    SELECT 3, type, queue, 'queued', 1, 0, 0, 1, 0, 0, (SELECT max(id) FROM event_runs) + 1 FROM jobs;
+    ROLLBACK`
+
+  expect(refusal(path, insert('NULL'))).toBeNull()
+  expect(refusal(path, insert(`'[0,5]'`))).toBe('SQLITE_CONSTRAINT_TRIGGER')
+})
+
 test('a manual INSERT cannot create a job in a state that enqueue does not lead to', async () => {
   const path = await fileWithJobIn('queued')
   const insert = (state: JobState) => `

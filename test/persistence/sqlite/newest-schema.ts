@@ -2,7 +2,7 @@ import { claim, edges, edgesOn, jobStates } from '../../../src/machines/edges.ts
 import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts'
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
-import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
+import { isMark, offsetAt, placeIn, withJobsOf } from '../../../src/persistence/sqlite/schema.ts'
 import { earlierMax } from '../../../src/persistence/versions.ts'
 import { bare, endsOf, ofSuccess, stateIsOneOf, updateIs } from '../law.ts'
 import { newJobsView } from './new-jobs-view.ts'
@@ -124,7 +124,9 @@ export const newestSchema = `
     error TEXT,
     previous_id INTEGER,
     length INTEGER NOT NULL DEFAULT 1,
-    cause TEXT
+    cause TEXT,
+    job_offsets TEXT CHECK (job_offsets IS NULL OR json_array_length(job_offsets) = length),
+    previous_offsets TEXT CHECK (previous_offsets IS NULL OR json_array_length(previous_offsets) = length)
   );
   CREATE INDEX job_events_marks ON event_runs (first_job_id, seq) WHERE ${isMark};
 
@@ -169,7 +171,7 @@ export const newestSchema = `
 
   -- A row that was made up names no event, and a copied one an older event or that of another job.
   CREATE TRIGGER jobs_have_events AFTER INSERT ON jobs
-  WHEN (SELECT NEW.id >= first_job_id AND NEW.id < first_job_id + length AND NEW.last_event_id - NEW.id = id - first_job_id
+  WHEN (SELECT NEW.id >= first_job_id AND NEW.id < first_job_id + length AND NEW.last_event_id - NEW.id = id - first_job_id AND job_offsets IS NULL
     FROM event_runs ORDER BY id DESC LIMIT 1) IS NOT TRUE
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: a job is stored with its history; use INSERT INTO new_jobs (type, payload), which writes both');
@@ -188,7 +190,7 @@ export const newestSchema = `
   END;
 
   CREATE TRIGGER event_runs_stay BEFORE DELETE ON event_runs
-  WHEN EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('OLD')})
+  WHEN EXISTS (SELECT 1 FROM (SELECT 1) ${withJobsOf('OLD')})
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: the history of a job goes only after its job');
   END;
@@ -235,8 +237,9 @@ export const newestSchema = `
   END;
 
   CREATE VIEW job_events AS
-    SELECT event_runs.id + jobs.id - first_job_id AS id, jobs.id AS job_id, event_runs.seq, event, from_state, to_state,
-      event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id, cause
-    FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')};
+    SELECT id + place AS id, job_id, seq, event, from_state, to_state, attempt, at, error,
+      previous_id + ${offsetAt('previous_offsets', 'place')} AS previous_id, cause
+    FROM (SELECT event_runs.*, jobs.id AS job_id, ${placeIn('event_runs')} AS place
+      FROM event_runs ${withJobsOf('event_runs')});
 ${newJobsView}
 ${schedulesSchema}`

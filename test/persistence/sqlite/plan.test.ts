@@ -131,8 +131,8 @@ test('a claim finds its queue and its jobs in the index of ready jobs', () => {
 test('a walk through a history goes from event to event by their ids, from the newest or from a mark', () => {
   const walks = plans().filter(({ sql }) => sql.includes('WITH RECURSIVE chain'))
 
-  // A page of a history, a path, the newest event, a failure, the last end, snoozes, and what retention removes.
-  expect(walks).toHaveLength(7)
+  // A page of a history, a path, the newest event, a failure, the last end, and snoozes.
+  expect(walks).toHaveLength(6)
   for (const { steps } of walks) {
     expect(steps).toContainEqual(expect.stringMatching(/^SEARCH event_runs USING INTEGER PRIMARY KEY \(rowid/))
     const byId = /PRIMARY KEY \(rowid([=<]\?|>\? AND rowid<\?)\)/
@@ -159,12 +159,14 @@ test('a place in line is counted in the index of ready jobs, and nowhere else', 
 
 test('what ANALYZE finds in a young file causes no scan when it is large', () => {
   const path = join(tempFolder(), 'jobs.db')
-  const before = plans(path)
+  // The jobs of the first time are in other states, so statements are prepared in another order.
+  const sorted = () => plans(path).sort((one, other) => (one.sql < other.sql ? -1 : 1))
+  const before = sorted()
   const shell = openKept(path)
   shell.exec('ANALYZE')
   shell.close()
 
-  expect(plans(path)).toEqual(before)
+  expect(sorted()).toEqual(before)
 })
 
 test('a query for events by their contents scans them once, not once for each job', () => {
@@ -174,6 +176,7 @@ test('a query for events by their contents scans them once, not once for each jo
   for (const condition of [`event = 'fail'`, `to_state = 'dead' AND at > 5`, 'job_id = 42', 'id = 77']) {
     expect(planOf(`SELECT count(*) FROM job_events WHERE ${condition}`).map(({ detail }) => detail)).toEqual([
       'SCAN event_runs',
+      expect.stringMatching(/^SCAN item VIRTUAL TABLE/),
       expect.stringMatching(/^SEARCH jobs USING INTEGER PRIMARY KEY/),
     ])
   }

@@ -1,10 +1,13 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
+import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
+import { toTransitions } from '../../../src/persistence/sqlite/read/rows.ts'
 import { migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
+import { whenDone } from '../../support/temp.ts'
 
 /** A closed file with a job in every state in which a running server may leave one. */
 async function aFile(): Promise<string> {
@@ -298,6 +301,58 @@ describe('verify', () => {
       invariant: 'I3',
       jobId: 6,
       message: expect.stringMatching(`^seq ${seq} comes after event `),
+    })
+  })
+
+  describe('of jobs with gaps between their ids, which share rows', () => {
+    /** Jobs 1, 3 and 5 have succeeded together. */
+    async function withGaps(): Promise<string> {
+      const { store, path } = await openStore()
+      await store.enqueue(Array.from({ length: 5 }, () => aJob()))
+      const leased = await store.lease({ limit: 5, wait: false, start: true })
+      await store.apply(
+        leased.filter(({ id }) => id % 2 === 1).map(({ id, leaseToken }) => ({ id, leaseToken, event: 'succeed' })),
+      )
+      await store.close()
+      return path
+    }
+
+    test('finds no fault', async () => {
+      expect(verifyFile(await withGaps())).toMatchObject({ jobs: 5, events: 18, violations: [] })
+    })
+
+    test.each([
+      ['of another job', `job_offsets = '[0,1,4]'`, 'I3', 3],
+      ['of no job', `job_offsets = '[0,2,7]'`, 'I3', 5],
+      ['of a job twice', `job_offsets = '[0,2,2]'`, 'I3', 5],
+      ['that does not begin with the first job', `job_offsets = '[1,2,4]'`, 'I3', 1],
+      ['with fewer jobs', `job_offsets = '[0,2]'`, 'I3', 5],
+      ['that is not of numbers', `job_offsets = '[0,"2",4]'`, 'I3', 1],
+      ['that is not JSON', `job_offsets = '[0,2,4'`, 'I3', 1],
+      ['of jobs that follow each other', 'job_offsets = NULL', 'I3', 3],
+      ['of other previous events', `previous_offsets = '[0,1,4]'`, 'I3', 3],
+      ['of too few previous events', `previous_offsets = '[0,2]'`, 'I3', 5],
+      ['of previous events that is not JSON', `previous_offsets = '[0,2,4'`, 'I3', 1],
+    ] as const)('reports a list %s', async (_, change, invariant, jobId) => {
+      const path = await withGaps()
+
+      tamper(path, `UPDATE event_runs SET ${change} WHERE event = 'succeed'`)
+
+      expect(verifyFile(path).violations).toContainEqual({ invariant, jobId, message: expect.any(String) })
+    })
+
+    test('reads on beside a list that is not JSON, without the events of its row', async () => {
+      const path = await withGaps()
+      tamper(path, `UPDATE event_runs SET job_offsets = '[0,2,4' WHERE event = 'succeed'`)
+      const db = openKept(path)
+      whenDone(() => db.close())
+      const reader = new Reader(db)
+
+      const tail = toTransitions(reader.transitions({ after: 0, limit: 99 }).json).transitions
+      const view = db.prepare('SELECT count(*) FROM job_events').pluck().get()
+
+      expect([tail.length, view]).toEqual([15, 15])
+      expect(reader.history(2, { after: 0, limit: 9 })).toHaveLength(3)
     })
   })
 

@@ -3,7 +3,7 @@ import type { EventType, JobState } from '../../../machines/job.ts'
 import { type KeptCause, validCause } from '../../rows.ts'
 import type { Owner, StoredError, Transition } from '../../store.ts'
 import { isEvent } from '../../valid-rows.ts'
-import { isOfRun } from '../schema.ts'
+import { placeIn, withJobsOf } from '../schema.ts'
 
 /** Characters of errors, as JSON, after which a page of transitions ends. */
 const errorsLengthMax = 262_144
@@ -14,20 +14,22 @@ const inJson = (column: string) => `iif(typeof(${column}) = 'blob', '', ${column
 /**
  * The SELECT for `toTransitions`: all rows as one JSON text, without the stacks of errors, in order because the subquery is limited.
  * Reading this form, and sending it from thread to thread, takes a fifth of the time of objects. It returns at least the first row, and
- * fewer than requested if their errors are long.
+ * fewer than requested if their errors are long. The limit counts on the order in which the jobs of a row are joined: to sort them would be to
+ * read all of a long row for each page.
  */
 export const selectTransitions = `
   SELECT json_group_array(json_array(id, job_id, CAST(type AS TEXT), CAST(queue AS TEXT), ${['seq', 'event', 'from_state', 'to_state', 'attempt', 'at'].map(inJson)},
     iif(json_valid(error), json_remove(error, '$.stack'), NULL), iif(json_valid(cause), json(cause), NULL)))
   FROM (
     SELECT *, coalesce(sum(length(error)) OVER (
-      ORDER BY run_id, job_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS errors_before
+      ORDER BY run_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS errors_before
     FROM (
-      SELECT event_runs.id + jobs.id - first_job_id AS id, event_runs.id AS run_id, jobs.id AS job_id, jobs.type, jobs.queue,
+      SELECT event_runs.id + ${placeIn('event_runs')} AS id, event_runs.id AS run_id, jobs.id AS job_id, jobs.type, jobs.queue,
         event_runs.seq, event, from_state, to_state, event_runs.attempt, at, event_runs.error, cause
-      FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')} AND jobs.id > :after - event_runs.id + first_job_id
+      FROM event_runs ${withJobsOf('event_runs', 'max(:after + 1 - event_runs.id, 0)')}
       WHERE event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)
-      ORDER BY event_runs.id, jobs.id LIMIT :limit
+        AND event_runs.id + ${placeIn('event_runs')} > :after
+      ORDER BY event_runs.id LIMIT :limit
     )
   )
   WHERE errors_before <= ${errorsLengthMax}`

@@ -13,7 +13,7 @@ import {
 import { isHeld } from '../../sql/conditions.ts'
 import type { EdgeCount, Owner } from '../../store.ts'
 import { progressOf, readEpochs } from '../file/epochs.ts'
-import { chainFrom } from './histories.ts'
+import { chainFrom, readOffsets } from './histories.ts'
 import { ownerSql, toOwner } from './rows.ts'
 
 /** Jobs that are read in one snapshot, and what they may weigh: characters of payloads and results, and a fixed number for each transition. */
@@ -60,6 +60,14 @@ interface FileFacts {
   /** The highest ids given out. */
   readonly transitions: number
   readonly jobs: number
+}
+
+/** A row of `event_runs`, as far as it says which jobs have changed. */
+interface ChangedRun {
+  readonly id: number
+  readonly first: number
+  readonly length: number
+  readonly jobOffsets: string | null
 }
 
 /** Jobs with their histories, for whoever copies them: each page is of one instant. */
@@ -109,9 +117,12 @@ export class WholeJobs {
 
   /** The jobs of the transitions after one; `last`: the last of them. */
   changedAfter(transition: number): { ids: number[]; last: number } {
-    const runs = this.#sql.runs.all(transition) as { id: number; first: number; length: number }[]
+    const runs = this.#sql.runs.all(transition) as ChangedRun[]
     const ids = new Set<number>()
-    for (const { first, length } of runs) for (let place = 0; place < length; place++) ids.add(first + place)
+    for (const { first, length, jobOffsets } of runs) {
+      const offsetAt = readOffsets(jobOffsets, length)
+      for (let place = 0; place < length; place++) ids.add(first + (offsetAt(place) ?? 0))
+    }
     const newest = runs.at(-1)
     return { ids: [...ids].sort((a, b) => a - b), last: newest ? newest.id + newest.length - 1 : transition }
   }
@@ -204,7 +215,7 @@ function prepare(db: Database.Database) {
       SELECT id, seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause
       FROM chain WHERE job_id = :id AND seq > :after`),
     runs: db.prepare(
-      `SELECT id, first_job_id AS first, length FROM event_runs WHERE id > ? ORDER BY id LIMIT ${runsMax}`,
+      `SELECT id, first_job_id AS first, length, job_offsets AS jobOffsets FROM event_runs WHERE id > ? ORDER BY id LIMIT ${runsMax}`,
     ),
     totals: db.prepare(totalsSql),
     replays: db.prepare('SELECT job_id AS id, n, last_at AS "lastAt" FROM key_replays'),

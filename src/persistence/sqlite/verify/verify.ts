@@ -16,9 +16,9 @@ import { readMoved } from '../file/moved.ts'
 import { schemaDifferences } from '../file/schema-differences.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import { assertWalWhole } from '../file/wal.ts'
-import { chainFrom } from '../read/histories.ts'
+import { chainFrom, readOffsets } from '../read/histories.ts'
 import { Reader } from '../read/reader.ts'
-import { isOfRun, migrations } from '../schema.ts'
+import { migrations, withJobsOf } from '../schema.ts'
 import { IdSet } from './id-set.ts'
 
 /** Jobs that one read transaction checks: some milliseconds, so that a live server can reset its WAL in between. */
@@ -78,6 +78,7 @@ interface EventRun {
   readonly seq: number
   readonly cause: string | null
   readonly isCause: 0 | 1
+  readonly jobOffsets: string | null
 }
 
 /** True if an event has no cause, or one that exists. */
@@ -205,11 +206,12 @@ class Verifier {
    */
   #checkStrays(lastRunId: number, lastJobId: number): void {
     const next = this.#db.prepare(`
-      SELECT id, first_job_id AS firstJobId, length, seq, cause, ${isCause} AS isCause
+      SELECT id, first_job_id AS firstJobId, length, seq, cause, ${isCause} AS isCause, job_offsets AS jobOffsets
       FROM event_runs WHERE id > ? AND id <= ? ORDER BY id LIMIT ${strayRuns}`)
     const jobsOf = this.#db
-      .prepare(`SELECT jobs.id FROM event_runs LEFT JOIN jobs ON ${isOfRun('event_runs')} WHERE event_runs.id = ?`)
+      .prepare(`SELECT jobs.id FROM event_runs ${withJobsOf('event_runs')} WHERE event_runs.id = ?`)
       .pluck()
+    const isThere = this.#db.prepare('SELECT 1 FROM event_runs WHERE id = ?')
     const jobless = new Set<number>()
     for (let after = 0; after < lastRunId; ) {
       const runs = next.all(after, lastRunId) as EventRun[]
@@ -217,7 +219,11 @@ class Verifier {
         if (!run.isCause)
           this.#checks.tell('I3', run.firstJobId, `seq ${run.seq} has the cause ${run.cause}, which nothing is`)
         const places = this.#unlinked(run, lastJobId)
-        if (places.length > 0) this.#checkUnlinked(run, places, jobsOf.all(run.id) as (number | null)[], jobless)
+        if (places.length === 0) continue
+        const found = jobsOf.all(run.id) as number[]
+        // Retention keeps rows that belong to other jobs too, and removes one with the last of them.
+        const isOfNone = found.length === 0 && isThere.get(run.id) !== undefined
+        this.#checkUnlinked(run, places, new Set(found), isOfNone ? jobless : null)
       }
       after = runs.at(-1)?.id ?? lastRunId
     }
@@ -225,7 +231,7 @@ class Verifier {
   }
 
   /** Those jobs of a run, up to the last one, whose event was not found in their history, by their position in it. */
-  #unlinked({ id, firstJobId, length }: EventRun, lastJobId: number): number[] {
+  #unlinked({ id, firstJobId, length, jobOffsets }: EventRun, lastJobId: number): { place: number; jobId: number }[] {
     const most = Math.max(lastJobId - firstJobId + 1, 1)
     if (length < 1 || length > most)
       this.#checks.tell(
@@ -233,27 +239,36 @@ class Verifier {
         null,
         `event ${id} is of ${length} jobs from job ${firstJobId} on, and the last is job ${lastJobId}`,
       )
-    const places: number[] = []
-    for (let place = 0; place < Math.min(length, most); place++) if (!this.#linked.has(id + place)) places.push(place)
+    const offsetAt = readOffsets(jobOffsets, length)
+    const places: { place: number; jobId: number }[] = []
+    for (let place = 0, last = -1; place < Math.min(length, most); place++) {
+      const offset = offsetAt(place) ?? -1
+      if (offset <= last || (place === 0 && offset !== 0)) {
+        this.#checks.tell(
+          'I3',
+          firstJobId,
+          `event ${id} is of ${length} jobs, and of which is not a list of them: ${jobOffsets}`,
+        )
+        break
+      }
+      last = offset
+      if (!this.#linked.has(id + place)) places.push({ place, jobId: firstJobId + offset })
+    }
     return places
   }
 
-  /** `found`: the ids of the run's jobs; only null if it has none; empty if retention has removed it since. */
+  /** `found`: the ids of the run's jobs; `jobless`: null if it has any, or retention has removed it since. */
   #checkUnlinked(
-    { id, firstJobId, seq }: EventRun,
-    places: readonly number[],
-    found: readonly (number | null)[],
-    jobless: Set<number>,
+    { id, seq }: EventRun,
+    places: readonly { readonly place: number; readonly jobId: number }[],
+    found: ReadonlySet<number>,
+    jobless: Set<number> | null,
   ): void {
-    const jobIds = new Set(found)
-    for (const place of places) {
-      const jobId = firstJobId + place
-      if (jobIds.has(jobId))
-        this.#checks.tell('I3', jobId, `event ${id + place}, its seq ${seq}, is not in its history`)
-      else if (jobIds.has(null)) {
+    for (const { place, jobId } of places) {
+      if (found.has(jobId)) this.#checks.tell('I3', jobId, `event ${id + place}, its seq ${seq}, is not in its history`)
+      else if (jobless) {
         this.#checks.tell('I3', jobId, `seq ${seq} is the history of no job`)
         if (jobless.size < violationsMax) jobless.add(jobId)
-        // Retention keeps rows that belong to other jobs too.
       } else continue
       this.#checks.events++
     }

@@ -4,11 +4,11 @@ import { suspectCrashes } from '../../../machines/guards.ts'
 import type { LeasedFacts } from '../../leased-facts.ts'
 import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
-import { intoRanges } from '../../sql/ranges.ts'
 import { type LeasedJob, leasedPayloadBytesMax } from '../../store.ts'
+import type { SeenJob } from './event-runs.ts'
 import type { JobTraces } from './job-traces.ts'
 import { QueueTurns } from './queue-turns.ts'
-import { isReadable, nextToken, type SkippedJobs } from './skipped-jobs.ts'
+import { isReadable, type ReadyJob, readyColumns, type SkippedJobs } from './skipped-jobs.ts'
 import { Suspects } from './suspects.ts'
 import type { Transitions } from './transitions.ts'
 
@@ -67,19 +67,18 @@ export class Claims {
 
   #claim(
     requests: readonly ClaimRequest[],
-    jobs: readonly LeasedFacts[],
+    jobs: readonly ReadyJob[],
     aside: SkippedJobs,
     more: boolean,
     now: number,
   ): Claim {
     const { started, leased } = shareOut(requests, jobs)
     const moved =
-      this.#transitions.apply('claim', intoRanges(started), now) +
-      this.#transitions.apply('lease', intoRanges(leased), now)
+      this.#transitions.claim('claim', started.map(seen), now) + this.#transitions.claim('lease', leased.map(seen), now)
     assert.equal(moved, jobs.length, 'a ready job could not be leased')
     const ids = jobs.map(([id]) => id)
     return {
-      jobs,
+      jobs: jobs.map((job) => job.slice(0, -1) as unknown as LeasedFacts),
       payloads: this.#sql.payloads.all(JSON.stringify(ids)) as LeasedJob['payload'][],
       aside,
       traces: this.#traces.of(ids),
@@ -114,7 +113,7 @@ export class Claims {
    * The next jobs of the queues whose turn it is, job by job while more than one has any; within one by priority, `run_at`, id. `blocked`:
    * queues with jobs at their head that have no handler here.
    */
-  #choose(limit: number): { jobs: LeasedFacts[]; blocked: string[] } {
+  #choose(limit: number): { jobs: ReadyJob[]; blocked: string[] } {
     const isShort = (heads: readonly { handled: readonly unknown[] }[]) =>
       heads.reduce((n, { handled }) => n + handled.length, 0) < limit
     const byAge = this.#turns.byAge(limit)
@@ -124,7 +123,7 @@ export class Claims {
       heads = heads.map((head) =>
         head.full && head.limit < limit ? this.#heads(new Map([[head.queue, limit]]))[0]! : head,
       )
-    const jobs: LeasedFacts[] = []
+    const jobs: ReadyJob[] = []
     for (let round = 0; heads.some(({ handled }) => handled.length > round); round++) {
       for (const { handled } of heads) {
         if (jobs.length === limit) break
@@ -147,7 +146,7 @@ export class Claims {
       if (queues) queues.push(queue)
       else queuesOf.set(limit, [queue])
     }
-    const ready = new Map<string, readonly LeasedFacts[]>()
+    const ready = new Map<string, readonly ReadyJob[]>()
     for (const [limit, queues] of queuesOf)
       for (const [index, jobs] of this.#readHeads(queues, limit).entries()) ready.set(queues[index]!, jobs)
     return [...shares].map(([queue, limit]) => {
@@ -157,7 +156,7 @@ export class Claims {
     })
   }
 
-  #readHeads(queues: readonly string[], limit: number): readonly (readonly LeasedFacts[])[] {
+  #readHeads(queues: readonly string[], limit: number): readonly (readonly ReadyJob[])[] {
     try {
       return (this.#sql.heads.all({ queues: JSON.stringify(queues), limit }) as string[]).map((head) =>
         JSON.parse(head),
@@ -165,17 +164,17 @@ export class Claims {
     } catch (error) {
       // One of them has a BLOB in the place of a number or a text, and JSON cannot hold that.
       if (!(error instanceof Error && error.message.includes('BLOB'))) throw error
-      return queues.map((queue) => this.#sql.headRows.all({ queue, limit }) as LeasedFacts[])
+      return queues.map((queue) => this.#sql.headRows.all({ queue, limit }) as ReadyJob[])
     }
   }
 
-  #canRun(job: LeasedFacts): boolean {
+  #canRun(job: ReadyJob): boolean {
     return this.#handled.has(job[2]) && isReadable(job)
   }
 
   /** Sets aside jobs at the head of a queue that have no handler here, so that claims skip them from now on. */
   #setAside(queue: string, aside: SkippedJobs): void {
-    for (const job of this.#sql.headRows.all({ queue, limit: parkMax }) as LeasedFacts[]) {
+    for (const job of this.#sql.headRows.all({ queue, limit: parkMax }) as ReadyJob[]) {
       if (this.#canRun(job)) continue
       this.#sql.setAside.run(job[0])
       aside.add(job)
@@ -184,7 +183,7 @@ export class Claims {
 }
 
 /** By id as far as the jobs of each queue keep their order: then those that end together have consecutive ids. */
-function sortedById(jobs: readonly LeasedFacts[]): LeasedFacts[] {
+function sortedById(jobs: readonly ReadyJob[]): ReadyJob[] {
   const highest = new Map<string, number>()
   const places = jobs.map((job) => {
     const [id, , , queue] = job
@@ -196,16 +195,20 @@ function sortedById(jobs: readonly LeasedFacts[]): LeasedFacts[] {
 }
 
 /** Gives jobs to the requests in turn; returns those to be started, and those not, each by their ids. */
-function shareOut(requests: readonly ClaimRequest[], jobs: readonly LeasedFacts[]) {
-  const shares = { started: [] as { id: number }[], leased: [] as { id: number }[] }
+function shareOut(requests: readonly ClaimRequest[], jobs: readonly ReadyJob[]) {
+  const shares = { started: [] as ReadyJob[], leased: [] as ReadyJob[] }
   let next = 0
   for (const { limit, start } of requests) {
     const share = start ? shares.started : shares.leased
-    for (const [id] of jobs.slice(next, next + limit)) share.push({ id })
+    for (const job of jobs.slice(next, next + limit)) share.push(job)
     next += limit
   }
-  for (const share of Object.values(shares)) share.sort((a, b) => a.id - b.id)
+  for (const share of Object.values(shares)) share.sort(([a], [b]) => a - b)
   return shares
+}
+
+function seen([id, leaseToken, , , attempt, , , , lastEventId]: ReadyJob): SeenJob {
+  return [id, lastEventId, leaseToken - 1, attempt]
 }
 
 function prepare(db: Database.Database) {
@@ -213,12 +216,12 @@ function prepare(db: Database.Database) {
   const headOf = (queue: string) =>
     `FROM jobs WHERE ${isReady} AND queue = ${queue} ORDER BY ${orderBy(claimOrder)} LIMIT 0 + :limit`
   return {
-    // `LeasedFacts` as one JSON text: reading it takes half the time of rows.
+    // A `ReadyJob` each as one JSON text: reading it takes half the time of rows.
     heads: db
       .prepare(`
         SELECT (
-          SELECT json_group_array(json_array(id, token, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at))
-          FROM (SELECT id, ${nextToken} AS token, type, queue, attempt, max_attempts, timeout_ms, run_at ${headOf('item.value')}))
+          SELECT json_group_array(json_array(id, token, type, queue, attempt, max_attempts, timeout_ms, run_at, last_event_id))
+          FROM (SELECT ${readyColumns} ${headOf('item.value')}))
         FROM json_each(:queues) AS item`)
       .pluck(),
     // The empty text, where there is none, is not JSON: the attempt finds out. SQLite knows the length of a text without reading it.
@@ -227,11 +230,7 @@ function prepare(db: Database.Database) {
         SELECT iif(octet_length(payload) > ${leasedPayloadBytesMax}, NULL, coalesce(payload, ''))
         FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value`)
       .pluck(),
-    headRows: db
-      .prepare(
-        `SELECT id, ${nextToken}, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at ${headOf(':queue')}`,
-      )
-      .raw(),
+    headRows: db.prepare(`SELECT ${readyColumns} ${headOf(':queue')}`).raw(),
     setAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
     restoreHandled: db.prepare(`
       UPDATE jobs SET parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)

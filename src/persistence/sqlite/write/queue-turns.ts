@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { LeasedFacts } from '../../leased-facts.ts'
 import { isReady } from '../../sql/conditions.ts'
+import type { ReadyJob } from './skipped-jobs.ts'
 
 /** The next queue with ready jobs, after the given one: one seek. */
 const nextQueue = (last: string) =>
@@ -60,7 +60,7 @@ export class QueueTurns {
   }
 
   /** `jobs`: of the claim for which the shares were made last. */
-  served(jobs: readonly LeasedFacts[]): void {
+  served(jobs: readonly ReadyJob[]): void {
     if (jobs.length === 0) return
     this.#servedLast = this.#lastInTurn ?? jobs.at(-1)![3]
     const ids = jobs.map(([id]) => id).sort((a, b) => a - b)

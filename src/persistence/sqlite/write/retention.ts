@@ -4,8 +4,8 @@ import { countStates, hasTag } from '../../../machines/edges.ts'
 import { jobTables } from '../../sql/job-tables.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import { type EdgeCount, type JobRow, retention } from '../../store.ts'
-import { runsOfHistories } from '../read/histories.ts'
-import { isOfRun } from '../schema.ts'
+import { readOffsets } from '../read/histories.ts'
+import { offsetAt, withJobsOf } from '../schema.ts'
 import type { Transitions } from './transitions.ts'
 
 /** Jobs that one step examines. */
@@ -19,6 +19,16 @@ type PassEnd = 'end' | 'limit' | 'stopped'
 /** What of a job decides whether it is removed. */
 type SeenName = 'id' | 'type' | 'state' | 'createdAt' | 'finishedAt'
 type Seen = readonly (Pick<JobRow, SeenName> & { readonly lastEventId: number })[]
+
+/** What a row of `event_runs` says of the events before its own. */
+interface EventRow {
+  readonly id: number
+  readonly length: number
+  readonly previousId: number | null
+  readonly previousOffsets: string | null
+  /** The last job of the row, if it is there. */
+  readonly lastJob: number | null
+}
 
 /**
  * Removes jobs, with all that is theirs: those that ended long enough ago by a walk up the ids, and those that are beyond the number that is
@@ -124,8 +134,25 @@ export class Retention {
     for (const [first, last] of ranges) this.#sql.removeJobs.run(first, last)
     if (isGuarded) this.#sql.forbid.run()
     for (const removal of this.#sql.removeRest) for (const [first, last] of ranges) removal.run(first, last)
-    this.#sql.removeEvents.run(lastEventsOf(removed))
+    this.#sql.removeEvents.run(JSON.stringify(this.#rowsOf(removed)))
     for (const { state } of removed) this.#transitions.count(state, retention, '', 1)
+  }
+
+  /** The ids of the rows in which there are events of these jobs, which are gone, except for those whose last job is there. */
+  #rowsOf(jobs: Seen): number[] {
+    const rows = new Set<number>()
+    for (let events = jobs.map(({ lastEventId }) => lastEventId); events.length > 0; ) {
+      const next: number[] = []
+      for (let newest = events.sort((a, b) => a - b).pop(); newest !== undefined; newest = events.pop()) {
+        const row = this.#sql.rowOf.get(newest) as EventRow | undefined
+        if (!row) break
+        if (row.lastJob === null) rows.add(row.id)
+        events.push(newest)
+        next.push(...takePrevious(events, row))
+      }
+      events = next
+    }
+    return [...rows]
   }
 }
 
@@ -140,10 +167,18 @@ function pieceOf(seen: Seen, isOver: (job: Seen[number]) => boolean, size: numbe
   return { looked, removed }
 }
 
-/** The ids of the last events of these jobs, packed into ranges, as JSON. */
-function lastEventsOf(jobs: Seen): string {
-  const events = jobs.map(({ lastEventId }) => ({ id: lastEventId })).sort((one, other) => one.id - other.id)
-  return JSON.stringify(intoRanges(events).map(([first, last]) => [first, last]))
+/** Takes from `events`, which are sorted, those that are in the row or after it, the last in them; returns the previous events of these jobs. */
+function takePrevious(events: number[], { id, length, previousId, previousOffsets }: EventRow): number[] {
+  const offsetAt = readOffsets(previousOffsets, length)
+  const previous: number[] = []
+  for (let event = events.at(-1)!; event >= id; event = events.at(-1)!) {
+    events.pop()
+    const offset = event - id < length ? offsetAt(event - id) : undefined
+    // Links lead only to older events: there can be no circle.
+    if (previousId !== null && offset !== undefined && previousId + offset < id) previous.push(previousId + offset)
+    if (events.length === 0) break
+  }
+  return previous
 }
 
 function prepare(db: Database.Database) {
@@ -157,9 +192,13 @@ function prepare(db: Database.Database) {
     newestEvent: db.prepare('SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1').pluck(),
     removeJobs: db.prepare('DELETE FROM jobs WHERE id BETWEEN ? AND ?'),
     removeRest: jobTables.map(([table]) => db.prepare(`DELETE FROM ${table} WHERE job_id BETWEEN ? AND ?`)),
+    rowOf: db.prepare(`
+      SELECT id, length, previous_id AS previousId, previous_offsets AS previousOffsets,
+        (SELECT jobs.id FROM jobs WHERE jobs.id = first_job_id + ${offsetAt('job_offsets', '(length - 1)')}) AS lastJob
+      FROM event_runs WHERE id <= ? ORDER BY id DESC LIMIT 1`),
     // Rows that belong to other jobs too stay until the last of those is removed.
     removeEvents: db.prepare(`
-      DELETE FROM event_runs WHERE id IN (${runsOfHistories('json_each(?)')})
-        AND NOT EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('event_runs')})`),
+      DELETE FROM event_runs WHERE id IN (SELECT value FROM json_each(?))
+        AND NOT EXISTS (SELECT 1 FROM (SELECT 1) ${withJobsOf('event_runs')})`),
   }
 }

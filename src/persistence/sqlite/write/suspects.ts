@@ -1,22 +1,21 @@
 import type Database from 'better-sqlite3'
 import { exclusiveMs, isExclusiveToEnd } from '../../../machines/guards.ts'
 import { type Exclusive, mayShare, suspectsMax } from '../../exclusive.ts'
-import type { LeasedFacts } from '../../leased-facts.ts'
 import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
-import { isReadable, nextToken, SkippedJobs } from './skipped-jobs.ts'
+import { isReadable, type ReadyJob, readyColumns, SkippedJobs } from './skipped-jobs.ts'
 
 /**
  * What a claim does. `jobs`: claim only these now, one or none; null if there is no suspect. `unhandled`: by type, suspects without a
  * handler here, now set aside.
  */
 interface NextSuspect {
-  readonly jobs: readonly LeasedFacts[] | null
+  readonly jobs: readonly ReadyJob[] | null
   readonly aside: SkippedJobs
 }
 
-type Waiting = readonly [crashes: number, ...LeasedFacts]
+type Waiting = readonly [crashes: number, ...ReadyJob]
 
 /**
  * Jobs that were running at more than one end of the process. After a restart they run first, one at a time, those with the most crashes
@@ -83,7 +82,7 @@ function prepare(db: Database.Database) {
   return {
     inLine: db
       .prepare(`
-        SELECT crashes, id, ${nextToken}, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at FROM jobs
+        SELECT crashes, ${readyColumns} FROM jobs
         WHERE ${isSuspect} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`)
       .raw(),
     putAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),

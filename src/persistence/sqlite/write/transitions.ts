@@ -1,73 +1,54 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
-import { claim, hasTag } from '../../../machines/edges.ts'
+import { claim, countAfter, type Edge, edgesOn, hasTag } from '../../../machines/edges.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../../machines/job.ts'
 import { countJobs, intoRanges, type JobRange } from '../../sql/ranges.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import { freesKeys, takesKeysBack } from '../../sql/unique-keys.ts'
 import { readEpochs } from '../file/epochs.ts'
-import {
-  type IdRange,
-  type JobSet,
-  type LeaseCheck,
-  pack,
-  prepareTransitions,
-  type Statements,
-} from './transition-statements.ts'
+import { intoGroups, type Run, runsOf, type SeenJob } from './event-runs.ts'
+import { type JobSet, type LeaseCheck, prepareTransitions, type Statements } from './transition-statements.ts'
 import { UniqueKeys } from './unique-keys.ts'
-
-type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
-
-/** A row of `event_runs`. */
-type Logged = readonly [first: number, length: number, from: JobNode, to: JobState, event: EventType]
 
 /** One event, or those of a claim, in order. */
 type Change = EventType | 'claim'
 
-/** Ranges that are moved one by one; more of them are passed as JSON, all at once. */
-const fewRanges = 4
-
-/** Jobs of a range that are moved together. */
-interface SubRange {
-  readonly first: number
-  readonly last: number
-  /** The last job that has its own row. */
-  readonly logged_to: number
-  /** The number of jobs in each of these rows. */
-  readonly length: number
-}
+/** The jobs of ranges that are long on average. */
+const longRange = 8
 
 /** The values bound to the statements. */
-interface Values {
-  readonly event_id?: number
-  readonly length?: number
-  /** How many jobs are in the rows of others. */
-  readonly inRows?: number
-  readonly [name: string]: unknown
+type Values = Readonly<Record<string, unknown>>
+
+/** The first job of a range, and how many are like it. */
+type FirstOfRange = readonly [id: number, lastEventId: number, seq: number, attempt: number, count: number]
+
+/** What `apply` is to do with some jobs. */
+interface Asked {
+  readonly change: Change
+  readonly leaseCheck: LeaseCheck
+  readonly values: Values
 }
 
 /**
  * The only way in which a stored job changes its state: a set of jobs takes an event, or the events of a claim, in order. Statements
- * generated from the edge table log each event of each job in `event_runs` and move the job in `jobs`. The edges that were taken are
- * counted for `edge_counts`.
+ * generated from the edge table read the jobs, and move them in `jobs` after their events were logged in `event_runs`. The edges that were
+ * taken are counted for `edge_counts`.
  */
 export class Transitions {
   readonly #db: Database.Database
   readonly #leaseMs: number
   readonly #prepared = new Map<string, Statements>()
   readonly #nextEvent: Database.Statement
-  readonly #loggedFrom: Database.Statement
+  readonly #logEvent: Database.Statement
   readonly #addCount: Database.Statement
   readonly #waiting: Database.Statement
   readonly uniqueKeys: UniqueKeys
   #nextEventId = 0
-  /** More ids were reserved in this transaction than events were logged. */
-  #hasSpareIds = false
+  /** The ids go on at the beginning of an epoch. */
+  #leaps = false
   /** Lower ids belong to an earlier epoch. */
   readonly #firstEventId: number
-  /** The ids of the first event of the last `apply`, and of the first after its own. */
-  #lastMoved = 0
-  #lastMovedEnd = 0
+  #lastMoved: number[] = []
   readonly #taken = new Map<string, { from: string; event: string; to: string; n: number }>()
   /** Edges that the last finished transaction took, and whether one of them began or ended a wait for an instant. */
   takenCount = 0
@@ -81,9 +62,9 @@ export class Transitions {
     this.uniqueKeys = new UniqueKeys(db)
     this.#firstEventId = readEpochs(db).at(-1)?.firstTransition ?? 0
     this.#nextEvent = db.prepare('SELECT id + length FROM event_runs ORDER BY id DESC LIMIT 1').pluck()
-    this.#loggedFrom = db
-      .prepare('SELECT first_job_id, length, from_state, to_state, event FROM event_runs WHERE id >= ? AND id < ?')
-      .raw()
+    this.#logEvent = db.prepare(`
+      INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at, error, cause, previous_id, job_offsets, previous_offsets)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
     this.#addCount = db.prepare(`
       INSERT INTO edge_counts (from_state, event, to_state, n) VALUES (:from, :event, :to, :n)
       ON CONFLICT (from_state, event, to_state) DO UPDATE SET n = n + excluded.n`)
@@ -97,7 +78,7 @@ export class Transitions {
   begin(): void {
     this.#taken.clear()
     const next = (this.#nextEvent.get() as number | undefined) ?? 1
-    this.#hasSpareIds = next < this.#firstEventId
+    this.#leaps = next < this.#firstEventId
     this.#nextEventId = Math.max(next, this.#firstEventId)
     this.uniqueKeys.begin()
   }
@@ -119,8 +100,8 @@ export class Transitions {
       if (isTagged('timed', taken.from) || isTagged('timed', taken.to)) this.tookTimed = true
     }
     this.#taken.clear()
-    // Ids that were reserved for jobs that did not move may be in no row.
-    const next = this.#hasSpareIds ? ((this.#nextEvent.get() as number | undefined) ?? 1) : this.#nextEventId
+    // Maybe nothing was logged.
+    const next = this.#leaps ? ((this.#nextEvent.get() as number | undefined) ?? 1) : this.#nextEventId
     this.lastEventId = next - 1
   }
 
@@ -135,75 +116,109 @@ export class Transitions {
     leaseCheck: LeaseCheck = 'anyone',
     crashed = false,
   ): number {
-    this.#lastMoved = this.#nextEventId
+    this.#lastMoved = []
     let moved = 0
-    for (const group of groupAlike(ranges)) moved += this.#applyTo(group, change, now, leaseCheck, crashed)
-    if (moved !== countJobs(ranges)) this.#hasSpareIds = true
-    this.#lastMovedEnd = this.#nextEventId
+    for (const group of groupAlike(ranges)) {
+      const asked = { change, leaseCheck, values: this.#valuesOf(group[0]!, now, crashed) }
+      const isEach = isLong(group) && eventsOf(change).every((event) => edgesOn(event).length === 1)
+      if (isEach) for (const range of group) moved += this.#takeRange(range, asked)
+      else moved += this.#takeList(group, asked)
+    }
     if (moved > 0) this.#changeKeys(change, ranges, now)
     return moved
   }
 
-  /** The same for ranges that differ only in their ids. */
-  #applyTo(ranges: readonly JobRange[], change: Change, now: number, leaseCheck: LeaseCheck, crashed: boolean): number {
-    const [, , lease_token, delay_ms, error, cause] = ranges[0]!
-    const packed = packLong(ranges)
-    const set = packed ? 'ranges' : ranges.length > fewRanges ? 'ids' : 'range'
-    // Mostly its type says enough of an event: no cause costs nothing.
-    const statements = this.#statements(change, leaseCheck, set, cause !== null)
-    const { events } = statements
-    const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed), events: events.length }
-    const values = { lease_token, delay_ms, error, cause, ...always }
-    if (packed) return this.#takeRanges(statements, { ...values, ...packed }, ranges)
-    return set === 'ids' ? this.#takeIds(statements, values, ranges) : this.#takeEach(statements, values, ranges)
-  }
-
-  #takeIds(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
-    const ids = ranges.flatMap(singles).map(([id]) => id)
-    const event_id = this.takeEventIds(ids.length * statements.events.length)
-    return this.#take(statements, { ids: JSON.stringify(ids), event_id, ...values })
-  }
-
-  /**
-   * Each range whose jobs have the same past is logged as one row for each event, another as one for each job. `values`: with the ranges,
-   * packed.
-   */
-  #takeRanges(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
-    const counts = (statements.alike?.all(values) ?? []) as number[]
-    const rows = ranges.flatMap((range, index) => (counts[index] === countJobs([range]) ? [range] : singles(range)))
-    const count = countJobs(ranges)
-    const event_id = this.takeEventIds(count * statements.events.length)
-    return this.#take(statements, { event_id, inRows: count - rows.length, ...values, ...pack(rows) })
-  }
-
-  #takeEach(statements: Statements, values: Values, ranges: readonly JobRange[]): number {
+  /** The same for ready jobs, by their ids, that were read in this transaction. */
+  claim(change: 'claim' | 'lease', jobs: readonly SeenJob[], now: number): number {
+    if (jobs.length === 0) return 0
+    this.#lastMoved = []
+    const ranges = intoRanges(jobs.map(([id]) => ({ id })))
+    const asked = { change, leaseCheck: 'anyone', values: this.#valuesOf(ranges[0]!, now) } as const
     let moved = 0
-    for (const [first, last] of ranges) {
-      for (const subRange of this.#split(statements, values, first, last)) {
-        const event_id = this.takeEventIds((subRange.last - subRange.first + 1) * statements.events.length)
-        // Spread last in hot code: V8 (Node 20) takes 0.6 µs for each property that comes after a spread.
-        moved += this.#take(statements, { event_id, ...values, ...subRange })
-      }
-    }
+    if (isLong(ranges))
+      for (const range of ranges) moved += this.#takeSeen(jobs.slice(moved, moved + countJobs([range])), asked)
+    else moved = this.#takeSeen(jobs, asked)
+    this.#changeKeys(change, ranges, now)
     return moved
   }
 
-  /**
-   * Splits a range where the past of its jobs differs: if all jobs of a part have the same past, each event is logged as one row, otherwise
-   * as one for each job.
-   */
-  #split({ alike }: Statements, values: Values, first: number, last: number): SubRange[] {
-    const subRanges: SubRange[] = []
-    let next = first
-    while (alike && next < last && subRanges.length < fewRanges) {
-      const count = alike.get({ first: next, last, ...values }) as number
-      const end = next + count - 1
-      if (count < 2 || (end < last && alike.get({ first: next, last: end, ...values }) !== count)) break
-      subRanges.push({ first: next, last: end, logged_to: next, length: count })
-      next = end + 1
+  #valuesOf([, , lease_token, delay_ms, error, cause]: JobRange, now: number, crashed = false): Values {
+    return { lease_token, delay_ms, error, cause, now, lease_ms: this.#leaseMs, crashed: Number(crashed) }
+  }
+
+  /** Jobs with the same past, which is mostly so: their row needs no lists. */
+  #takeRange(range: JobRange, asked: Asked): number {
+    const statements = this.#statements(asked, 'range')
+    const [first, last] = range
+    // Spread last in hot code: V8 (Node 20) takes 0.6 µs for each property that comes after a spread.
+    const values = { first, last, ...asked.values }
+    const [firstJobId, previousId, seq, attempt, count] = statements.look.get(values) as FirstOfRange
+    const length = last - first + 1
+    if (count !== length) return this.#takeList([range], asked)
+    for (let id = first; id <= last; id++) this.#lastMoved.push(id)
+    const run = {
+      firstJobId,
+      length,
+      jobOffsets: null,
+      previousId,
+      previousOffsets: null,
+      facts: [seq, attempt],
+    } as const
+    return this.#take(statements, [run], values)
+  }
+
+  #takeList(ranges: readonly JobRange[], asked: Asked): number {
+    const sought = ranges.flatMap(idsOf).sort((a, b) => a - b)
+    const { look } = this.#statements(asked, 'list')
+    const columns = (look.get({ ids: JSON.stringify(sought), ...asked.values }) as string[]).map((text) =>
+      JSON.parse(text),
+    )
+    const jobs = (columns[0] as number[]).map(
+      (_, index) => columns.map((column) => column[index]) as unknown as SeenJob,
+    )
+    for (const [id] of jobs) this.#lastMoved.push(id)
+    return jobs.length === 0 ? 0 : this.#takeSeen(jobs, asked)
+  }
+
+  #takeSeen(jobs: readonly SeenJob[], asked: Asked): number {
+    const groups = intoGroups(jobs, eventsOf(asked.change).length)
+    const runs = groups.flatMap(runsOf)
+    const [first] = runs
+    if (runs.length > 1 || first!.jobOffsets !== null) {
+      const ids = JSON.stringify(groups.flatMap((group) => group.map(([id]) => id)))
+      return this.#take(this.#statements(asked, 'list'), runs, { ids, ...asked.values })
     }
-    if (next <= last) subRanges.push({ first: next, last, logged_to: last, length: 1 })
-    return subRanges
+    const range = { first: jobs[0]![0], last: jobs.at(-1)![0] }
+    return this.#take(this.#statements(asked, 'range'), runs, { ...range, ...asked.values })
+  }
+
+  /** Logs the first event of all runs, then the next, and moves the jobs. */
+  #take({ events, edges, move }: Statements, runs: readonly Run[], values: Values): number {
+    const count = runs.reduce((sum, { length }) => sum + length, 0)
+    const first = this.takeEventIds(count * events.length)
+    let id = first
+    let waiting = runs
+    for (const [index, event] of events.entries()) {
+      waiting = waiting.map((run) => {
+        const next = this.#log(id, event, edges?.[index], run, values)
+        id += run.length
+        return next
+      })
+    }
+    const { changes } = move.run({ event_id: first + (events.length - 1) * count, ...values })
+    assert.equal(changes, count, 'other jobs were moved than were logged')
+    return count
+  }
+
+  /** Returns the run as it is after the event. */
+  #log(id: number, event: EventType, edge: Edge | undefined, run: Run, { now, error, cause }: Values): Run {
+    const { firstJobId, length, jobOffsets, previousId, previousOffsets, facts } = run
+    const attempt = edge ? countAfter(edge.attempt, facts[1]) : facts[4]!
+    const [seq, { from, to }] = [facts[0] + 1, edge ?? { from: facts[2]!, to: facts[3]! }]
+    const lists = [jobOffsets, previousOffsets]
+    this.#logEvent.run(id, firstJobId, length, seq, event, from, to, attempt, now, error, cause, previousId, ...lists)
+    this.count(from, event, to, length)
+    return { firstJobId, length, jobOffsets, previousId: id, previousOffsets: null, facts: [seq, attempt] }
   }
 
   /** What the events mean for the unique keys of the jobs, and for those that wait for that. */
@@ -216,34 +231,15 @@ export class Transitions {
   /** Jobs that waited for others, which have ended, in the same transaction: none can be forgotten. */
   #unblock(ids: readonly number[], now: number): void {
     if (ids.length === 0) return
-    const [first, end] = [this.#lastMoved, this.#lastMovedEnd]
+    const lastMoved = this.#lastMoved
     const moved = this.apply('unblock', intoRanges([...ids].sort((a, b) => a - b).map((id) => ({ id }))), now)
     assert.equal(moved, ids.length, 'a job that waited for another could not go on')
-    this.#lastMoved = first
-    this.#lastMovedEnd = end
+    this.#lastMoved = lastMoved
   }
 
-  /** The jobs that the last `apply` moved, and how: a job once for each event. */
-  lastMoved(): readonly Moved[] {
-    const logged = this.#loggedFrom.all(this.#lastMoved, this.#lastMovedEnd) as Logged[]
-    return logged.flatMap(([first, length, ...edge]) =>
-      Array.from({ length }, (_, index): Moved => [first + index, ...edge]),
-    )
-  }
-
-  #take({ logs, move, edges }: Statements, values: Values): number {
-    const { length = 1, inRows = 0 } = values
-    const [moved, ...others] = logs.map((log) => log.run(values).changes * length + inRows)
-    if (moved === 0) return 0
-    if (edges) for (const { from, event, to } of edges) this.count(from, event, to, moved!)
-    else {
-      const logged = this.#loggedFrom.all(values.event_id ?? this.#lastMoved, this.#nextEventId) as Logged[]
-      for (const [, length, from, to, event] of logged) this.count(from, event, to, length)
-    }
-    // The rows are unchanged since they were logged, so all statements match the same ones.
-    others.push(move.run(values).changes)
-    for (const count of others) assert.equal(count, moved, 'other jobs were moved than were logged')
-    return moved!
+  /** The ids of the jobs that the last `apply` moved. */
+  get lastMoved(): readonly number[] {
+    return this.#lastMoved
   }
 
   /** Counts an edge that was taken other than by `apply`. */
@@ -261,10 +257,9 @@ export class Transitions {
     return (this.#waiting.get() as number) + changed
   }
 
-  #statements(change: Change, leaseCheck: LeaseCheck, set: JobSet, hasCause: boolean): Statements {
-    const key = `${change} ${leaseCheck} ${set} ${hasCause}`
-    const events = eventsOf(change)
-    const statements = this.#prepared.get(key) ?? prepareTransitions(this.#db, events, leaseCheck, set, hasCause)
+  #statements({ change, leaseCheck }: Asked, set: JobSet): Statements {
+    const key = `${change} ${leaseCheck} ${set}`
+    const statements = this.#prepared.get(key) ?? prepareTransitions(this.#db, eventsOf(change), leaseCheck, set)
     this.#prepared.set(key, statements)
     return statements
   }
@@ -274,14 +269,13 @@ function eventsOf(change: Change): readonly EventType[] {
   return change === 'claim' ? claim : [change]
 }
 
-/** Null if they are few, if most are of a single job, or if they do not fit. */
-function packLong(ranges: readonly JobRange[]) {
-  return ranges.length > fewRanges && countJobs(ranges) >= 1.5 * ranges.length ? pack(ranges) : null
+/** So long that they are moved one by one, not as one list. */
+function isLong(ranges: readonly JobRange[]): boolean {
+  return ranges.length === 1 || countJobs(ranges) >= longRange * ranges.length
 }
 
-/** A range for each job of the range. */
-function singles([first, last]: IdRange): IdRange[] {
-  return Array.from({ length: last - first + 1 }, (_, index) => [first + index, first + index])
+function idsOf([first, last]: JobRange): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index)
 }
 
 /** For an end of a counted edge; a job that retention removed has none. */
@@ -289,10 +283,10 @@ function isTagged(tag: JobTag, end: string): boolean {
   return end !== '' && hasTag(end as JobNode, tag)
 }
 
-/** Consecutive ranges that differ only in their ids, together. Mostly those are all of them. */
+/** By their lease tokens, which follow from the pasts of the jobs, the ranges in order that differ only in their ids. Mostly those are all. */
 function groupAlike(ranges: readonly JobRange[]): JobRange[][] {
   const groups: JobRange[][] = []
-  for (const range of ranges) {
+  for (const range of ranges.toSorted((one, other) => (one[2] ?? 0) - (other[2] ?? 0))) {
     const group = groups.at(-1)
     if (group && isAlike(group[0]!, range)) group.push(range)
     else groups.push([range])

@@ -130,7 +130,7 @@ export class Writer {
     for (const { event, ranges } of sets) {
       if (event === 'release') this.#claims.expectSuspects()
       if (this.#transitions.apply(event, ranges, now, 'holder') === countJobs(ranges)) continue
-      const moved = new Set(this.#transitions.lastMoved().map(([id]) => id))
+      const moved = new Set(this.#transitions.lastMoved)
       for (const [first, last, leaseToken] of ranges)
         for (let id = first; id <= last; id++) if (!moved.has(id)) refused.push({ event, id, leaseToken: leaseToken! })
     }
@@ -160,7 +160,7 @@ export class Writer {
     const held = this.#heldKeys(command, ids, now)
     const free = held.size === 0 ? named : named.filter(({ id }) => !held.has(id))
     this.#transitions.apply(command, intoRanges(free, cause), now)
-    return this.#transitions.lastMoved().map(([id]) => id)
+    return this.#transitions.lastMoved.toSorted((a, b) => a - b)
   }
 
   /** Of those jobs, the ones whose unique keys others hold, if the command needs them, each with its holder. */
