@@ -333,6 +333,9 @@ describe('verify', () => {
       ['of other previous events', `previous_offsets = '[0,1,4]'`, 'I3', 3],
       ['of too few previous events', `previous_offsets = '[0,2]'`, 'I3', 5],
       ['of previous events that is not JSON', `previous_offsets = '[0,2,4'`, 'I3', 1],
+      ['of previous events that is not of numbers', `previous_offsets = '["0","2","4"]'`, 'I3', 1],
+      ['of previous events that is not of whole numbers', `previous_offsets = '[0.5,2.5,4.5]'`, 'I3', 1],
+      ['of too many previous events', `previous_offsets = '[0,2,4,5]'`, 'I3', 1],
     ] as const)('reports a list %s', async (_, change, invariant, jobId) => {
       const path = await withGaps()
 

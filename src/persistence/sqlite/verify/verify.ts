@@ -79,6 +79,7 @@ interface EventRun {
   readonly cause: string | null
   readonly isCause: 0 | 1
   readonly jobOffsets: string | null
+  readonly previousOffsets: string | null
 }
 
 /** True if an event has no cause, or one that exists. */
@@ -206,7 +207,8 @@ class Verifier {
    */
   #checkStrays(lastRunId: number, lastJobId: number): void {
     const next = this.#db.prepare(`
-      SELECT id, first_job_id AS firstJobId, length, seq, cause, ${isCause} AS isCause, job_offsets AS jobOffsets
+      SELECT id, first_job_id AS firstJobId, length, seq, cause, ${isCause} AS isCause, job_offsets AS jobOffsets,
+        previous_offsets AS previousOffsets
       FROM event_runs WHERE id > ? AND id <= ? ORDER BY id LIMIT ${strayRuns}`)
     const jobsOf = this.#db
       .prepare(`SELECT jobs.id FROM event_runs ${withJobsOf('event_runs')} WHERE event_runs.id = ?`)
@@ -216,8 +218,7 @@ class Verifier {
     for (let after = 0; after < lastRunId; ) {
       const runs = next.all(after, lastRunId) as EventRun[]
       for (const run of runs) {
-        if (!run.isCause)
-          this.#checks.tell('I3', run.firstJobId, `seq ${run.seq} has the cause ${run.cause}, which nothing is`)
+        this.#checkRun(run)
         const places = this.#unlinked(run, lastJobId)
         if (places.length === 0) continue
         const found = jobsOf.all(run.id) as number[]
@@ -228,6 +229,14 @@ class Verifier {
       after = runs.at(-1)?.id ?? lastRunId
     }
     for (const jobId of jobless) this.#checks.tell('I2', jobId, 'there is a history of this job, but no job')
+  }
+
+  /** What the replay of histories does not see. Retention refuses a list whose texts and fractions SQLite computes with, and then leaves rows. */
+  #checkRun({ id, firstJobId, length, seq, cause, isCause, previousOffsets }: EventRun): void {
+    const tell = (fault: string) => this.#checks.tell('I3', firstJobId, fault)
+    if (!isCause) tell(`seq ${seq} has the cause ${cause}, which nothing is`)
+    if (length > 0 && readOffsets(previousOffsets, length)(0) === undefined)
+      tell(`event ${id} is of ${length} jobs, and of their previous events is not a list: ${previousOffsets}`)
   }
 
   /** Those jobs of a run, up to the last one, whose event was not found in their history, by their position in it. */
