@@ -69,6 +69,7 @@ test.runIf(process.platform === 'linux')(
     runStore(there, optionsOf(path, new Int32Array(new SharedArrayBuffer(4))), true)
     await until(() => sleeps() > 0)
     const before = wait.mock.calls.length
+    const blocked = vi.spyOn(Atomics, 'wait')
     chmodSync(path, 0o600)
     await until(() => wait.mock.calls.length > before)
     const closed = new Promise((resolve) => here.once('close', resolve))
@@ -77,5 +78,7 @@ test.runIf(process.platform === 'linux')(
     await closed
 
     expect(wait.mock.calls[before]![1]).toBeLessThanOrEqual(100)
+    // The report comes before the commit that it is about can be seen.
+    expect(blocked.mock.calls[0]![3]).toBeLessThanOrEqual(10)
   },
 )

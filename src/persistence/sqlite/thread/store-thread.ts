@@ -23,6 +23,8 @@ const tickMs = beatMs
 /** The same once nothing has happened for `quietMs`, if the kernel reports what others do to the files. */
 const idleTickMs = idleBeatMs
 const quietMs = 1_000
+/** The same for `tickMs` after a report of the kernel, which comes when a transaction is written: its commit may take longer. */
+const soonMs = 10
 /** Ticks between two searches for ready jobs that no event reported: a safety net. */
 const fallbackTicks = 10
 /** Ms between attempts while another process holds the file: while calls wait for it, and after they were refused. */
@@ -92,6 +94,8 @@ export class StoreThread {
   #hasTicked = true
   /** When another process last did something to the files, in monotonic ms. */
   #othersAt = Number.NEGATIVE_INFINITY
+  /** When the kernel last reported that somebody did something to them, in monotonic ms. */
+  #heardAt = Number.NEGATIVE_INFINITY
   /** The longest time until the next tick. */
   #restMs = tickMs
   #toldLogBytes = longLogBytes
@@ -176,7 +180,8 @@ export class StoreThread {
   }
 
   #onChange(): void {
-    this.#othersAt = performance.now()
+    this.#heardAt = performance.now()
+    this.#othersAt = this.#heardAt
     this.#work(this.#tick)
   }
 
@@ -244,7 +249,8 @@ export class StoreThread {
     const { exclusiveUntil } = this.#writer
     const othersIn = exclusiveUntil !== null && exclusiveUntil > now ? exclusiveUntil - now : Number.POSITIVE_INFINITY
     const maintenanceIn = this.#maintenance?.sleepMs(now) ?? this.#restMs
-    return Math.max(1, Math.min(this.#restMs, maintenanceIn, othersIn, this.#guard.restMs))
+    const mostMs = performance.now() - this.#heardAt < tickMs ? soonMs : this.#restMs
+    return Math.max(1, Math.min(mostMs, maintenanceIn, othersIn, this.#guard.restMs))
   }
 
   /** One transaction with everything that waits; false if there is nothing to do now. */
