@@ -92,6 +92,8 @@ export const basePathPattern = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
 /** Of one attempt. */
 export const timeoutMaxMs = 86_400_000
+/** The most retries, of a job or of a handler's jobs. */
+export const retriesMax = 1_000
 /** How long an aborted handler may take to end before its attempt is given up. */
 export const abortGraceMs = 5_000
 

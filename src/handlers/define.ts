@@ -1,6 +1,6 @@
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { namePattern, shown, timeoutMaxMs } from '../config.ts'
+import { namePattern, retriesMax, shown, timeoutMaxMs } from '../config.ts'
 import { type InputIssue, PayloadError } from '../errors.ts'
 import type { TransactionClient } from '../job/client.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
@@ -109,9 +109,6 @@ export interface Handler<
   /** Whether the lines of `context.log` are kept with the job; true by default. The log of the process has them anyway. */
   readonly keepLog?: boolean
 }
-
-/** As for a job. */
-const retriesMax = 1_000
 
 /**
  * Declares the handler of a type; its schema, any Standard Schema (zod, valibot, arktype), types the payload of `run`. Throws `TypeError`

@@ -1,6 +1,6 @@
 import { isDate } from 'node:util/types'
 import { z } from 'zod'
-import { defaultMaxRetries, defaults, namePattern, timeoutMaxMs } from '../config.ts'
+import { defaultMaxRetries, defaults, namePattern, retriesMax, timeoutMaxMs } from '../config.ts'
 import { payloadDepthMax } from './payload.ts'
 import { type Unique, uniqueField } from './unique.ts'
 import { delayMaxMs, keyText, wholeNumber } from './value-schemas.ts'
@@ -45,7 +45,6 @@ export interface NewJob {
 export type MutableName = 'payload' | 'priority' | 'maxRetries' | 'runAt' | 'delayMs'
 
 const priorityMax = 100
-const retriesMax = 1_000
 /** The last instant with a year of four digits in ISO 8601. */
 export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
