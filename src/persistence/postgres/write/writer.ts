@@ -120,9 +120,14 @@ export class Writer {
   }
 
   async #send(client: pg.Client, step: Step): Promise<Answer> {
-    const { claimCause } = this.#node()
-    const given = this.#node().now()
-    const own = { given, node: this.#nodeId, claim_cause: claimCause, writer: this.#id, call: this.#calls + 1 }
+    const node = this.#node()
+    const own = {
+      given: node.now(),
+      node: this.#nodeId,
+      claim_cause: node.claimCause,
+      writer: this.#id,
+      call: this.#calls + 1,
+    }
     const values = stepValues(step, own)
     const { rows } = await client.query<StepRow[]>({ name: 'step', text: stepSql, values, rowMode: 'array' } as never)
     this.#calls++

@@ -143,11 +143,11 @@ export class Retention {
     const rows = new Set<number>()
     for (let events = jobs.map(({ lastEventId }) => lastEventId); events.length > 0; ) {
       const next: number[] = []
-      for (let newest = events.sort((a, b) => a - b).pop(); newest !== undefined; newest = events.pop()) {
-        const row = this.#sql.rowOf.get(newest) as EventRow | undefined
+      events.sort((a, b) => a - b)
+      while (events.length > 0) {
+        const row = this.#sql.rowOf.get(events.at(-1)) as EventRow | undefined
         if (!row) break
         if (row.lastJob === null) rows.add(row.id)
-        events.push(newest)
         next.push(...takePrevious(events, row))
       }
       events = next
@@ -171,12 +171,11 @@ function pieceOf(seen: Seen, isOver: (job: Seen[number]) => boolean, size: numbe
 function takePrevious(events: number[], { id, length, previousId, previousOffsets }: EventRow): number[] {
   const offsetAt = readOffsets(previousOffsets, length)
   const previous: number[] = []
-  for (let event = events.at(-1)!; event >= id; event = events.at(-1)!) {
-    events.pop()
+  while (events.length > 0 && events.at(-1)! >= id) {
+    const event = events.pop()!
     const offset = event - id < length ? offsetAt(event - id) : undefined
     // Links lead only to older events: there can be no circle.
     if (previousId !== null && offset !== undefined && previousId + offset < id) previous.push(previousId + offset)
-    if (events.length === 0) break
   }
   return previous
 }
