@@ -45,6 +45,7 @@ export type FigureName =
   | 'backlog'
   | 'old_snapshot'
   | 'analyzed'
+  | 'beside_analyze'
   | 'nodes_1'
   | 'nodes_2'
   | 'nodes_4'

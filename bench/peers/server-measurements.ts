@@ -36,20 +36,19 @@ export const measurements: readonly Measurement[] = [
   },
   {
     kind: 'server',
-    names: ['analyzed'],
+    names: ['analyzed', 'beside_analyze'],
     unit: 'ratio',
-    about: 'drain/s with ANALYZE when all jobs are queued and every 100 ms from then on, over drain/s without',
+    about:
+      'drain/s with ANALYZE of its tables at once and every 100 ms, over drain/s with ANALYZE of others; that over drain/s with none',
     detail: { workers, jobs },
     async measure(_, place) {
-      const without = await drain(place, 'plain', jobs + 2 * warmUpJobs)
-      const client = await connected(place)
-      await client.query('SET search_path TO analyzed')
-      let last: Promise<unknown> = Promise.resolve()
-      const analyze = () => {
-        last = last.then(() => client.query('ANALYZE'))
-        return last
-      }
-      return { analyzed: (await drain(place, 'analyzed', jobs + 2 * warmUpJobs, analyze)) / without }
+      const queued = jobs + 2 * warmUpJobs
+      await (await filled(place, 'others', queued)).close()
+      const analyze = await analyzing(place)
+      const withNone = await drain(place, 'plain', queued)
+      const beside = await drain(place, 'beside', queued, () => analyze('others'))
+      const analyzed = await drain(place, 'analyzed', queued, () => analyze('analyzed'))
+      return { analyzed: analyzed / beside, beside_analyze: beside / withNone }
     },
   },
   {
@@ -118,6 +117,19 @@ async function connected({ port }: Place): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: urlOf(port) })
   await client.connect()
   return client
+}
+
+/** ANALYZE of our tables in a schema, one after another, by one connection; they are named, or it would read those of all schemas. */
+async function analyzing(place: Place): Promise<(schema: string) => Promise<unknown>> {
+  const client = await connected(place)
+  const { rows } = await client.query<{ name: string }>(
+    "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'others'",
+  )
+  let last: Promise<unknown> = Promise.resolve()
+  return (schema) => {
+    last = last.then(() => client.query(`ANALYZE ${rows.map(({ name }) => `${schema}.${name}`).join(', ')}`))
+    return last
+  }
 }
 
 function postgresOf({ port }: Place, schema: string) {

@@ -8,7 +8,7 @@ import { aHandler, until } from '../support/system.ts'
 const instant = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
 
 /** A server with jobs that run until `end`, the contexts of those that have begun, and one that logs and ends. */
-async function startReporting() {
+async function startReporting(options: Parameters<typeof startHttp>[0] = {}) {
   const contexts: JobContext[] = []
   const { promise, resolve: end } = deferred()
   const held = aHandler('held', (_: never, context) => {
@@ -19,7 +19,7 @@ async function startReporting() {
     for (let n = 1; n <= 150; n++) log.info({ n }, `line <${n}>`)
     progress({ step: 'done' })
   })
-  const server = await startHttp({ handlers: [held, logging] })
+  const server = await startHttp({ handlers: [held, logging], ...options })
   const begin = async (more: object = {}) => {
     const { body } = await server.post('/jobs', { type: 'held', payload: null, ...more })
     await until(() => contexts.some(({ jobId }) => jobId === body.id))
@@ -111,6 +111,17 @@ describe('the progress of jobs on /events', () => {
     expect(told()).toEqual([1, 1, 1, 1, 0, 0])
     end()
     await until(() => all!.events.at(-1)?.data.to === 'succeeded')
+  })
+
+  test.each([-1, 1])('comes though the clock of this process is off by %i day from that of the store', async (days) => {
+    const { begin, port } = await startReporting({ now: () => Date.now() + days * 86_400_000 })
+    const { progress } = await begin()
+    const stream = await openEvents(port)
+
+    progress(1)
+
+    await stream.untilEvents(1)
+    expect(stream.events.map(({ data }) => data.progress)).toEqual([1])
   })
 
   test('is not told again to a client that comes back', async () => {

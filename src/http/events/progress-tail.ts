@@ -21,8 +21,8 @@ export class ProgressTail {
   /** What is new since the last look, the oldest first; nothing at the first. */
   async next(now: number): Promise<JobProgress[]> {
     const isFirst = this.#seenTo === null
-    // The clock may have been set back.
-    const since = Math.min(this.#seenTo ?? now, now)
+    // The store's clock may be another one, and each may have been set back.
+    const since = Math.min(this.#seenTo ?? 0, now)
     const found = await this.#system.progressSince(Math.max(since - overlapMs, 0))
     const fresh = found.filter(({ job, at }) => this.#told.get(job.id) !== at)
     this.#told = new Map(found.map(({ job, at }) => [job.id, at]))

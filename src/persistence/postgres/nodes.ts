@@ -57,6 +57,8 @@ export class OwnNode {
   /** Why nothing can be asked any more. */
   #failure: Error | null = null
   id = 0
+  /** The cause of its claims, as the histories of jobs keep it: JSON text. */
+  claimCause = ''
   /** Set before it registers. */
   listener: Listener | null = null
 
@@ -81,12 +83,6 @@ export class OwnNode {
     return this.#given()
   }
 
-  /** The cause of its claims, as the histories of jobs keep it: JSON text. */
-  get claimCause(): string {
-    const { host, pid } = this.#owner
-    return JSON.stringify({ ...causeOf('lease'), node: { id: this.id, host, pid } })
-  }
-
   /** Resolves when its thread is connected and hears of signals. */
   connect(): Promise<null> {
     return this.#ask('connect')
@@ -95,6 +91,8 @@ export class OwnNode {
   /** Writes a new row: an id is never used again. */
   async register(): Promise<void> {
     this.id = await this.#ask('register')
+    const { host, pid } = this.#owner
+    this.claimCause = JSON.stringify({ ...causeOf('lease'), node: { id: this.id, host, pid } })
   }
 
   /** The server's time; null if this node was declared dead. */
