@@ -44,6 +44,8 @@ export class Scheduler {
   #round: Promise<void> | null = null
   #isRunning = false
   #isWoken = false
+  /** It was reported, and is not over. */
+  #isFailing = false
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -78,14 +80,25 @@ export class Scheduler {
       this.#isWoken = false
       try {
         sleepMs = await this.#moveDue()
+        this.#report(null)
       } catch (error) {
-        logFailure(this.#parts.log, error, 'schedules could not be planned; they are tried again, and no tick is lost')
+        this.#report(error)
         sleepMs = refusedWaitMs
       }
     }
     timers.clearTimeout(this.#timer)
     if (!this.#isRunning || sleepMs === Number.POSITIVE_INFINITY) return
     this.#timer = timers.setTimeout(() => this.wake(), Math.min(sleepMs, sleepMaxMs))
+  }
+
+  /** Once when it begins to fail and once when that is over: an outage may take hours. */
+  #report(error: unknown): void {
+    const isFailing = error !== null
+    if (isFailing === this.#isFailing) return
+    this.#isFailing = isFailing
+    const { log } = this.#parts
+    if (isFailing) logFailure(log, error, 'schedules could not be planned; they are tried again, and no tick is lost')
+    else log.info({}, 'schedules are planned again')
   }
 
   /** One step of each schedule that is due, so that none waits for the many ticks of another. Returns how long to sleep after that, in ms. */

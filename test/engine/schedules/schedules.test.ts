@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { JobContext } from '../../../src/handlers/define.ts'
-import { defineHandler, type NewSchedule, PayloadError } from '../../../src/index.ts'
+import { defineHandler, type NewSchedule, PayloadError, UnavailableError } from '../../../src/index.ts'
 import { FileSchedules } from '../../../src/persistence/sqlite/file-schedules.ts'
 import { TestClock } from '../../../src/testing/test-clock.ts'
 import { alterDatabase, onPostgres } from '../../support/database.ts'
@@ -173,6 +173,27 @@ describe('a schedule', () => {
       expect(skips.reduce((sum, count) => sum + count)).toBe(names.length)
       expect(Math.max(...skips)).toBeLessThan(names.length)
       move.mockRestore()
+    },
+  )
+
+  // The store's own methods are replaced, and there is another on PostgreSQL.
+  test.skipIf(onPostgres)(
+    'that cannot be planned is reported once, and when it can again; no tick is lost',
+    async () => {
+      const { system, clock, log, ticks } = await start()
+      await system.schedules.put(aSchedule())
+      const due = vi.spyOn(FileSchedules.prototype, 'due').mockRejectedValue(new UnavailableError('away'))
+
+      await clock.moveTo(startAt + minute)
+      await clock.moveTo(startAt + 2 * minute)
+      due.mockRestore()
+      await clock.moveTo(startAt + 2 * minute + 2 * second)
+
+      expect(await ticks()).toEqual([minute, 2 * minute])
+      expect(log.filter(({ message }) => message.includes('planned'))).toMatchObject([
+        { level: 'warn', fields: { reason: 'away' } },
+        { level: 'info', message: 'schedules are planned again' },
+      ])
     },
   )
 
