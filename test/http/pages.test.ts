@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { z } from 'zod'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { aWaitingJob, holdingHandlers, startHttp, type TestServer } from '../support/server.ts'
@@ -294,8 +294,12 @@ test('the overview is rendered once for all viewers', async () => {
     return metrics.call(own.system)
   }
 
+  // A busy machine may serve twenty pages in more time than one is shared for.
+  const now = vi.spyOn(performance, 'now').mockReturnValue(performance.now())
+  onTestFinished(() => now.mockRestore())
+
   const pages = await Promise.all(Array.from({ length: 20 }, () => own.get('/')))
 
   expect(pages.every(({ status }) => status === 200)).toBe(true)
-  expect(made).toBeLessThanOrEqual(2)
+  expect(made).toBe(1)
 })
