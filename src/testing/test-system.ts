@@ -13,7 +13,7 @@ import { Interruptions, type Step } from './interruptions.ts'
 import { durationMs, TestClock } from './test-clock.ts'
 
 export interface TestSystemOptions<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>
-  extends Omit<JobSystemOptions, 'database' | 'clock' | 'handlers' | 'onFatal'> {
+  extends Omit<JobSystemOptions<Handlers>, 'database' | 'clock' | 'handlers' | 'onFatal'> {
   readonly handlers: Handlers
   /** The clock's first time: epoch ms or a Date; 1 January 2030, 00:00 UTC by default. */
   readonly startAt?: number | Date

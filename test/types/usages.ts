@@ -265,6 +265,11 @@ export async function results(anySystem: JobSystem, options: ResultOptions): Pro
 }
 
 export async function tested(): Promise<unknown> {
+  const nightly = { name: 'nightly', cron: '30 2 * * *' }
+  const job = { type: 'resize', payload: { image: 'cat.png', width: 5 } } as const
+  await createTestSystem({ handlers: [resize], schedules: [{ ...nightly, job }] })
+  // @ts-expect-error: no handler has that type
+  await createTestSystem({ handlers: [resize], schedules: [{ ...nightly, job: { ...job, type: 'resise' } }] })
   await using system: TestSystem = await createTestSystem({ handlers: [resize], workers: 2, startAt: new Date() })
   await system.advance('1h')
   await everyPath(resize, ({ job, steps }) => job.state !== 'dead' || steps.length > 0, { payload: {}, runs: 5 })
