@@ -21,6 +21,7 @@ import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } fr
 import { builtinHandlers } from './handlers/builtin.ts'
 import { assembleHttp, type JobsHttp } from './http/http.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
+import { didYouMean } from './job/did-you-mean.ts'
 import { escapeLines } from './job/escape-controls.ts'
 import { databasePathProblem } from './persistence/database-path.ts'
 import { describeAddress, type PostgresOptions } from './persistence/postgres-options.ts'
@@ -59,9 +60,10 @@ const [name = 'serve', ...operands] = process.argv.slice(2)
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined
 if (command && operands.some((operand) => operand === '--help' || operand === '-h')) process.stdout.write(usage)
 else if (command && isComplete(command.operands)) await command.run(...operands)
-else {
-  refuseCommand([name, ...operands])
-}
+else
+  refuse(
+    command ? argumentsProblem(name, operands) : `no such command: ${name}${didYouMean(name, Object.keys(commands))}`,
+  )
 
 /** Commands that take any number look at their flags themselves; the others have none. */
 function isComplete(most: number): boolean {
@@ -79,7 +81,7 @@ interface Opened {
 
 async function serve(...args: string[]): Promise<void> {
   const flags = readServeFlags(args)
-  if (flags === null) return refuseCommand(['serve', ...args])
+  if (flags === null) return refuse(argumentsProblem('serve', args))
   if (typeof flags === 'string') fail(flags, exitStatus.usage)
   const config = configure()
   const processLog = createLog(config.logLevel)
@@ -139,7 +141,7 @@ async function verifyPostgres(postgres: PostgresOptions): Promise<void> {
 
 async function migrate(...args: string[]): Promise<void> {
   const flags = readMigrateFlags(args, () => readSchema(process.env, dotEnv()))
-  if (flags === null) return refuseCommand(['migrate', ...args])
+  if (flags === null) return refuse(argumentsProblem('migrate', args))
   if (typeof flags === 'string') fail(flags, exitStatus.usage)
   if (flags.to) return copyTo(flags.to, flags.file ?? filePath('jobmachine migrate FILE --to'), flags.stopServer)
   const { postgres } = configure()
@@ -166,7 +168,7 @@ async function copyTo(postgres: PostgresOptions, path: string, stopServer: boole
 
 async function backup(...operands: string[]): Promise<void> {
   const target = operands.at(-1)
-  if (target === undefined) return refuseCommand(['backup, without a target'])
+  if (target === undefined) return refuse('backup needs a TARGET: the file that becomes the copy')
   const path = operands.length === 2 ? operands[0]! : filePath('pg_dump')
   for (const file of [path, target]) {
     const problem = databasePathProblem(file)
@@ -250,9 +252,14 @@ async function open(
   }
 }
 
-function refuseCommand(words: readonly string[]): void {
+function argumentsProblem(name: string, given: readonly string[]): string {
+  return `${name} does not accept these arguments: ${given.join(' ')}`
+}
+
+/** Says what is wrong with the words of the command line, and how they are written. */
+function refuse(problem: string): void {
   process.exitCode = exitStatus.usage
-  complain(`no such command: ${words.join(' ')}\n\n${usage.trimEnd()}`)
+  complain(`${problem}\n\n${usage.trimEnd()}`)
 }
 
 function exitOf(error: unknown): number {

@@ -22,7 +22,7 @@ interface MigrateFlags {
 }
 
 /**
- * Reads the arguments of `migrate`. Returns a text if a value is invalid, and null if the command is not `migrate`. `usualSchema`: of the
+ * Reads the arguments of `migrate`. Returns a text if a value is invalid, and null if it does not accept one of them. `usualSchema`: of the
  * database to move to, if the arguments name none.
  */
 export function readMigrateFlags(

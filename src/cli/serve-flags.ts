@@ -12,7 +12,7 @@ const needs: Readonly<Record<string, string>> = {
   handlers: 'a FILE that exports handlers, such as ./handlers.js',
 }
 
-/** Reads the arguments of `serve`. Returns a text if they are invalid, and null if the command is not `serve`. */
+/** Reads the arguments of `serve`. Returns a text if a value is missing, and null if it does not accept one of them. */
 export function readServeFlags(args: readonly string[]): ServeFlags | string | null {
   const options = { 'accept-loss': { type: 'string' }, handlers: { type: 'string', multiple: true } } as const
   const { values, tokens, positionals } = parseArgs({
