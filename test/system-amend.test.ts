@@ -39,6 +39,14 @@ test('a job that waits is changed, with who and what in its history, and its ear
   )
 })
 
+test('the payload after a transition that the job has not made is refused', async () => {
+  const { system, id } = await aWaitingJob()
+
+  await expect(system.payloadAt(id, 2)).rejects.toMatchObject({
+    issues: [{ path: 'at', message: 'must be a whole number from 1 to 1' }],
+  })
+})
+
 test('an earlier payload that is no longer kept is said to be gone; the first, the newest and the present one are read', async () => {
   const { system, id } = await aWaitingJob()
   for (let width = 2; width <= 110; width++) await system.amend(id, { payload: { width } })

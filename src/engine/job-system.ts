@@ -122,7 +122,7 @@ export interface JobProgress extends Omit<Progress, 'value'> {
 
 /**
  * Newest first. A short page may still have a `nextCursor`: all jobs down to that id were examined. An empty page with a `nextCursor` means
- * that no match was found in ten million ids, or in 100,000 jobs when searching for a text.
+ * that no match was found in ten million ids, or in a million when searching for a text (40,000 on PostgreSQL).
  */
 export interface JobList {
   readonly jobs: readonly Job[]
@@ -354,8 +354,8 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
   /** The same for front doors, as `submit`: takes an unchecked JSON value; `requeue`: as `requeue` with these changes. */
   submitChanges(id: number, body: unknown, options?: CallerOptions & { readonly requeue?: boolean }): Promise<Job>
   /**
-   * The payload of the job after its transition `at`, by default the last. Rejects with `JobNotFoundError`, and with `PayloadNotKeptError`
-   * if it is no longer kept: a job keeps its first payload, the present one, and the newest 100 before that, up to 1 MiB.
+   * The payload of the job after its transition `at`, by default the last. Rejects as `path` does, and with `PayloadNotKeptError` if it is no
+   * longer kept: a job keeps its first payload, the present one, and the newest 100 before that, up to 1 MiB.
    */
   payloadAt(id: number, at?: number): Promise<unknown>
   /**

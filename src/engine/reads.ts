@@ -20,6 +20,9 @@ import type { JobFilter, JobList, JobLog, JobLogLine, JobProgress, JobSystem } f
 
 const pageOptions = ['after', 'limit']
 
+/** The fault of a cursor that no page has returned. */
+export const badCursor = { path: 'cursor', message: 'must be the cursor that came with the page before' }
+
 /** What a system answers from its store alone; `JobSystem` documents each method. */
 export class StoreReads {
   readonly #store: Store
@@ -41,7 +44,7 @@ export class StoreReads {
     assertWithin('limit', limit, 1, pageSizes.list.max)
     const before = cursor === undefined ? undefined : placeOf(cursor)
     if (before !== undefined && !Number.isSafeInteger(before)) {
-      throw new InvalidInputError([{ path: 'cursor', message: 'must be the next_cursor of an earlier page' }])
+      throw new InvalidInputError([badCursor])
     }
     const narrowed = parseFilter(filter)
     const page = await this.#store.list(
@@ -80,12 +83,14 @@ export class StoreReads {
     return found.map(({ value, ...rest }) => ({ ...rest, progress: parseJson(value) }))
   }
 
-  async payloadAt(id: number, at: number = Number.MAX_SAFE_INTEGER): Promise<unknown> {
-    assertWithin('at', at, 1, Number.MAX_SAFE_INTEGER)
+  async payloadAt(id: number, at?: number): Promise<unknown> {
+    // Refuses a transition that the job has not made.
+    if (at !== undefined) await this.path(id, { at })
     assertId(id)
-    const text = await this.#store.payloadAt(id, at)
+    const seq = at ?? Number.MAX_SAFE_INTEGER
+    const text = await this.#store.payloadAt(id, seq)
     if (text === undefined) throw new JobNotFoundError(id)
-    if (text === '') throw new PayloadNotKeptError(id, at)
+    if (text === '') throw new PayloadNotKeptError(id, seq)
     return parseJson(text)
   }
 

@@ -249,11 +249,13 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     })
   }
 
-  stop(options: StopOptions = {}): Promise<void> {
-    const { graceMs = this.#parts.settings.shutdownGraceMs, crashing = false } = options ?? {}
-    if (typeof options !== 'object' || options === null || !(graceMs >= 0)) {
-      const message = `must be { graceMs }, with 0 or more milliseconds; got ${shown(options)}`
-      return Promise.reject(new InvalidInputError([{ path: '', message }]))
+  async stop(options: StopOptions = {}): Promise<void> {
+    assertOptions('stop', options, ['graceMs', 'crashing'])
+    const { graceMs = this.#parts.settings.shutdownGraceMs, crashing = false } = options
+    if (!(graceMs >= 0)) {
+      throw new InvalidInputError([
+        { path: 'graceMs', message: `must be 0 or more milliseconds; got ${shown(graceMs)}` },
+      ])
     }
     this.#stopped ??= this.#stop(Math.min(graceMs, timerMaxMs), crashing)
     return this.#stopped

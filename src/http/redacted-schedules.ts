@@ -24,8 +24,8 @@ export function redactedSchedules(schedules: Schedules, payloadOf: (job: Job) =>
   }
   return {
     async list(page) {
-      const { schedules: all, next } = await schedules.list(page)
-      return { schedules: all.map(withLess), next }
+      const { schedules: all, nextCursor } = await schedules.list(page)
+      return { schedules: all.map(withLess), nextCursor }
     },
     async find(name) {
       const schedule = await schedules.find(name)

@@ -315,7 +315,7 @@ describe('a tour through the API', () => {
     await post('/schedules/x/resume', undefined, 409)
     await post('/schedules/x/trigger', undefined, 201)
     await get('/schedules?limit=0', 400)
-    await get('/schedules/x/preview?n=101', 400)
+    await get('/schedules/x/preview?limit=101', 400)
     await get('/schedules/x/history?before=0', 400)
     await get('/nope', 404)
     await send('DELETE', '/jobs', {}, 405)

@@ -37,7 +37,7 @@ describe('a schedule over HTTP', () => {
     expect(paused.body).toMatchObject({ state: 'paused', next_tick: null })
     expect(job.body.history[0]).toMatchObject({ event: 'enqueue', cause: 'http', schedule: 'nightly' })
     expect(list.schedules.map(({ name }: { name: string }) => name)).toEqual(['declared', 'nightly'])
-    expect(list.next).toBe(null)
+    expect(list.next_cursor).toBe(null)
     expect(ended.body).toMatchObject({ state: 'ended', next_tick: null })
     expect(history.events.map(({ event }: { event: string }) => event)).toEqual([
       ...['end', 'trigger', 'resume', 'pause', 'create'],
@@ -98,16 +98,16 @@ describe('a schedule over HTTP', () => {
     for (const name of ['a', 'b', 'c']) await put(name, nightly)
 
     const { body: first } = await server.get('/schedules?limit=2')
-    const { body: second } = await server.get(`/schedules?limit=2&after=${first.next}`)
+    const { body: second } = await server.get(`/schedules?limit=2&cursor=${first.next_cursor}`)
 
-    expect(first.next).toBe('b')
+    expect(first.next_cursor).toBe('b')
     expect(second.schedules.map(({ name }: { name: string }) => name)).toEqual(['c', 'declared'])
   })
 
   test('shows its next ticks, and what may surprise about them', async () => {
     await put('odd', { ...nightly, cron: '0 9 1 * 1' })
 
-    const { body } = await server.get('/schedules/odd/preview?n=3')
+    const { body } = await server.get('/schedules/odd/preview?limit=3')
 
     expect(body.ticks).toHaveLength(3)
     expect(Object.keys(body.ticks[0])).toEqual(['tick', 'utc', 'local'])
@@ -162,8 +162,8 @@ describe('a schedule over HTTP', () => {
     expect((await server.get(`/schedules/${name}/history`)).body.code).toBe('schedule_not_found')
     expect((await server.post(`/schedules/${name}/pause`)).body.code).toBe('schedule_not_found')
     expect(await server.system.schedules.find(decodeURIComponent(name))).toBe(undefined)
-    expect((await server.get(`/schedules?after=${name}`)).body.errors).toEqual([
-      { path: 'after', message: 'must be 1 to 64 letters, digits and . _ : - and begin with a letter or digit' },
+    expect((await server.get(`/schedules?cursor=${name}`)).body.errors).toEqual([
+      { path: 'cursor', message: 'must be 1 to 64 letters, digits and . _ : - and begin with a letter or digit' },
     ])
   })
 

@@ -25,7 +25,7 @@ import { previewTicks, timingWarnings } from '../../schedule/preview.ts'
 import { parseSchedule } from '../../schedule/request.ts'
 import { ticksOf } from '../../schedule/ticks.ts'
 import { assertOptions, type CallerOptions } from '../caller-options.ts'
-import { assertWithin } from '../reads.ts'
+import { assertWithin, badCursor } from '../reads.ts'
 import type { JobFactory } from './job-factory.ts'
 import { type SchedulePlans, type Step, steps, tzVersion } from './plans.ts'
 import { type Scheduler, toMove } from './scheduler.ts'
@@ -60,15 +60,15 @@ export class ScheduleCommands implements Schedules {
   }
 
   async list(page: Parameters<Schedules['list']>[0] = {}): Promise<ScheduleList> {
-    assertOptions('schedules.list', page, ['after', 'limit', 'ended'])
-    const { after, limit = pageSizes.list.byDefault, ended = false } = page
+    assertOptions('schedules.list', page, ['cursor', 'limit', 'ended'])
+    const { cursor, limit = pageSizes.list.byDefault, ended = false } = page
     assertWithin('limit', limit, 1, pageSizes.list.max)
-    if (after !== undefined && !(typeof after === 'string' && namePattern.test(after)))
-      throw new InvalidInputError([{ path: 'after', message: 'must be the next of the page before' }])
+    if (cursor !== undefined && !(typeof cursor === 'string' && namePattern.test(cursor)))
+      throw new InvalidInputError([badCursor])
     if (typeof ended !== 'boolean')
       throw new InvalidInputError([{ path: 'ended', message: `must be true or false; got ${shown(ended)}` }])
-    const { schedules, next } = await this.#parts.store.list({ after: after ?? null, limit, ended })
-    return { schedules: schedules.map(toScheduleInfo), next }
+    const { schedules, next } = await this.#parts.store.list({ after: cursor ?? null, limit, ended })
+    return { schedules: schedules.map(toScheduleInfo), nextCursor: next }
   }
 
   async find(name: string): Promise<ScheduleInfo | undefined> {
@@ -365,9 +365,9 @@ function callerOf(call: string, options: CallerOptions): EventCause {
   return options.by === undefined ? byLibrary : options.by
 }
 
-function previewCount(call: string, options: { readonly n?: number }): number {
-  assertOptions(call, options, ['n'])
-  const { n = pageSizes.preview.byDefault } = options
-  assertWithin('n', n, 1, pageSizes.preview.max)
-  return n
+function previewCount(call: string, options: { readonly limit?: number }): number {
+  assertOptions(call, options, ['limit'])
+  const { limit = pageSizes.preview.byDefault } = options
+  assertWithin('limit', limit, 1, pageSizes.preview.max)
+  return limit
 }

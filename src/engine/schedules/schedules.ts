@@ -34,10 +34,10 @@ export interface ScheduleInfo {
   readonly updatedAt: number
 }
 
-/** By name. Pass `next` as `after` to continue; it is null at the end. */
+/** By name. Pass `nextCursor` as `cursor` to continue; it is null at the end. */
 export interface ScheduleList {
   readonly schedules: readonly ScheduleInfo[]
-  readonly next: string | null
+  readonly nextCursor: string | null
 }
 
 /** What an event of a schedule keeps besides its tick and its job. */
@@ -81,7 +81,7 @@ export interface SchedulePreview {
  */
 export interface Schedules<Job = ScheduledJob> {
   /** Those that have not ended, by name; with `ended` also the last of each other name. `limit` is 1 to 500. */
-  list(page?: { readonly after?: string; readonly limit?: number; readonly ended?: boolean }): Promise<ScheduleList>
+  list(page?: { readonly cursor?: string; readonly limit?: number; readonly ended?: boolean }): Promise<ScheduleList>
   /** The one that has not ended, else the last one of that name. */
   find(name: string): Promise<ScheduleInfo | undefined>
   /**
@@ -99,10 +99,10 @@ export interface Schedules<Job = ScheduledJob> {
   resume(name: string, options?: CallerOptions): Promise<ScheduleInfo>
   /** Makes a job now, beside the ticks. Rejects with `BackpressureError` if too many jobs are waiting. */
   trigger(name: string, options?: CallerOptions): Promise<{ readonly jobId: number }>
-  /** The next `n` ticks, 1 to 100, by default 5; of a paused one those after a resume now. */
-  preview(name: string, options?: { readonly n?: number }): Promise<SchedulePreview>
+  /** The next ticks; `limit` is 1 to 100, 5 by default; of a paused one those after a resume now. */
+  preview(name: string, options?: { readonly limit?: number }): Promise<SchedulePreview>
   /** The same for a schedule as `submit` takes it, new or changed, which is not stored. Rejects with `InvalidInputError` with every fault. */
-  previewNew(body: unknown, options?: { readonly n?: number }): Promise<SchedulePreview>
+  previewNew(body: unknown, options?: { readonly limit?: number }): Promise<SchedulePreview>
   /** Newest first; `before` is a `seq`, `limit` 1 to 1,000. At least the newest 1,000 events are kept. */
   history(
     name: string,

@@ -68,7 +68,9 @@ export class Scheduling {
         return this.commands.parse(given, 'camelCase')
       } catch (error) {
         if (!(error instanceof InvalidInputError)) throw error
-        problems.push(...error.issues.map(({ path, message }) => `schedules[${index}]${path && `.${path}`} ${message}`))
+        problems.push(
+          ...error.issues.map(({ path, message }) => `schedules[${index}]${path && `.${path}`}: ${message}`),
+        )
         return []
       }
     })

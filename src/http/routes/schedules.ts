@@ -57,7 +57,7 @@ const list = named(
   'ScheduleList',
   z.strictObject({
     schedules: z.array(schedule).describe('By name.'),
-    next: z.string().nullable().describe('The `after` of the next page; `null` at the end.'),
+    next_cursor: z.string().nullable().describe('The `cursor` of the next page; `null` at the end.'),
   }),
 )
 
@@ -129,14 +129,14 @@ export const scheduleRoutes: readonly ApiRoute[] = [
         .exactOptional()
         .describe('Whether also those that have ended are listed, the last of each name.'),
       limit: whole(1, pageSizes.list.max, pageSizes.list.byDefault).describe('Schedules on one page.'),
-      after: name.exactOptional().describe('`next` of the page before.'),
+      cursor: name.exactOptional().describe('`next_cursor` of the page before.'),
     }),
     answers: { 200: { description: 'A page.', body: list } },
     examples: [{ summary: 'all that live', status: 200 }],
     limit: 'list',
     async handle({ system }, _c, { ended, ...page }) {
-      const { schedules, next } = await system.schedules.list({ ...page, ended: ended === 'true' })
-      return reply({ schedules: schedules.map(scheduleView), next } satisfies Wire<typeof list>)
+      const { schedules, nextCursor } = await system.schedules.list({ ...page, ended: ended === 'true' })
+      return reply({ schedules: schedules.map(scheduleView), next_cursor: nextCursor } satisfies Wire<typeof list>)
     },
   }),
   put({
@@ -213,9 +213,11 @@ export const scheduleRoutes: readonly ApiRoute[] = [
     id: 'previewSchedule',
     tag,
     summary: 'Show the next ticks of a schedule',
-    query: z.strictObject({ n: whole(1, pageSizes.preview.max, pageSizes.preview.byDefault).describe('How many.') }),
+    query: z.strictObject({
+      limit: whole(1, pageSizes.preview.max, pageSizes.preview.byDefault).describe('How many ticks.'),
+    }),
     answers: { 200: { description: 'Of a paused one: as if it were resumed now.', body: preview } },
-    examples: [{ summary: 'three', status: 200, query: 'n=3' }],
+    examples: [{ summary: 'three', status: 200, query: 'limit=3' }],
     limit: 'read',
     async handle({ system }, c, page) {
       return reply(previewView(await system.schedules.preview(nameOf(c), page)))

@@ -327,7 +327,7 @@ describe('a schedule', () => {
     const previewed = async (body: object) => {
       const given = { name: 'report', job, ...body }
       const before = (await system.schedules.find('report'))?.seq
-      const { ticks } = await system.schedules.previewNew(given, { n: 2 })
+      const { ticks } = await system.schedules.previewNew(given, { limit: 2 })
       expect((await system.schedules.find('report'))?.seq).toBe(before)
       const { nextTick } = await system.schedules.submit(given)
       seen.push([ticks.map(({ tick }) => tick - startAt), nextTick && nextTick - startAt])
@@ -360,7 +360,7 @@ describe('a schedule', () => {
     const { system } = await start()
     await system.schedules.put(aSchedule({ cron: '0 9 * * *', zone: 'Europe/Berlin' }))
 
-    const { ticks } = await system.schedules.preview('report', { n: 2 })
+    const { ticks } = await system.schedules.preview('report', { limit: 2 })
 
     expect(ticks.map(({ utc, local }) => [utc, local])).toEqual([
       ['2030-01-02T08:00:00Z', 'Wed 2030-01-02 09:00:00 +01:00'],
@@ -470,12 +470,12 @@ describe('a changed schedule', () => {
     await clock.moveTo(startAt + 30 * second)
 
     await system.schedules.put(
-      aSchedule({ everyMs: minute, cron: undefined as never, job: { type: 'work', payload: { n: 2 } } }),
+      aSchedule({ everyMs: minute, cron: undefined as never, job: { type: 'work', payload: { limit: 2 } } }),
     )
 
     expect(await newest()).toMatchObject({ event: 'edit', changed: ['job'] })
     await clock.moveTo(startAt + minute)
-    expect((await system.list()).jobs.map(({ payload }) => payload)).toEqual([{ n: 2 }])
+    expect((await system.list()).jobs.map(({ payload }) => payload)).toEqual([{ limit: 2 }])
   })
 })
 
@@ -533,7 +533,7 @@ describe('a schedule that the program declares', () => {
     ]
 
     await expect(openSystem({ runs: { work: () => {} }, schedules: broken })).rejects.toThrow(
-      /schedules\[0\]\.cron .*\nschedules\[1\]\.zone .*\nschedules\[1\]\.job\.payload /s,
+      /schedules\[0\]\.cron: .*\nschedules\[1\]\.zone: .*\nschedules\[1\]\.job\.payload: /s,
     )
   })
 })

@@ -10,6 +10,7 @@ interface TicksProps {
 
 /** The next ticks of a schedule, and what may surprise about them. */
 export function Ticks({ preview: { ticks, warnings }, zone, now }: TicksProps) {
+  const hasZone = zone !== 'UTC'
   return (
     <>
       {ticks.length === 0 ? (
@@ -22,7 +23,7 @@ export function Ticks({ preview: { ticks, warnings }, zone, now }: TicksProps) {
                 <th scope="col">
                   In <Text of={zone} />
                 </th>
-                <th scope="col">In UTC</th>
+                {hasZone && <th scope="col">In UTC</th>}
                 <th scope="col">From now</th>
               </tr>
             </thead>
@@ -30,7 +31,7 @@ export function Ticks({ preview: { ticks, warnings }, zone, now }: TicksProps) {
               {ticks.map(({ tick, utc, local }) => (
                 <tr>
                   <td class="instant">{local}</td>
-                  <td class="instant">{utc}</td>
+                  {hasZone && <td class="instant">{utc}</td>}
                   <td>
                     <Time at={tick} now={now} />
                   </td>

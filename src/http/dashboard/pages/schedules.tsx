@@ -13,7 +13,7 @@ const refreshMs = 2_000
 /** Events in which the reason for a pause is looked for. */
 const eventsMax = 20
 
-const listQuery = z.strictObject({ after: z.string().exactOptional(), ended: z.literal('true').exactOptional() })
+const listQuery = z.strictObject({ cursor: z.string().exactOptional(), ended: z.literal('true').exactOptional() })
 
 const example = `createJobSystem({
   handlers: [report],
@@ -28,7 +28,7 @@ interface Listed {
   readonly change: ScheduleHistoryEvent | undefined
 }
 
-/** `GET /dashboard/schedules?after=NAME&ended=true`: the schedules, by name. */
+/** `GET /dashboard/schedules?cursor=NAME&ended=true`: the schedules, by name. */
 export async function schedulesPage(
   system: JobSystem,
   query: URLSearchParams,
@@ -36,9 +36,9 @@ export async function schedulesPage(
   clock: () => number,
 ): Promise<Response> {
   const { ended, ...rest } = parseQuery(listQuery, query)
-  const { schedules, next } = await system.schedules.list({ ...rest, limit: rowsMax, ended: ended === 'true' })
+  const { schedules, nextCursor } = await system.schedules.list({ ...rest, limit: rowsMax, ended: ended === 'true' })
   const rows = await Promise.all(schedules.map((schedule) => toListed(system, schedule)))
-  const isEmpty = rows.length === 0 && rest.after === undefined
+  const isEmpty = rows.length === 0 && rest.cursor === undefined
   return page({
     title: 'Schedules',
     section: '/dashboard/schedules',
@@ -59,7 +59,7 @@ export async function schedulesPage(
           )}
         </div>
         {isEmpty ? <Empty /> : <Table rows={rows} now={clock()} />}
-        {next !== null && <NextPage next={next} ended={ended} />}
+        {nextCursor !== null && <NextPage cursor={nextCursor} ended={ended} />}
       </section>
     ),
   })
@@ -83,12 +83,10 @@ function Empty() {
   )
 }
 
-function NextPage({ next, ended }: { readonly next: string; readonly ended: string | undefined }) {
+function NextPage({ cursor, ended }: { readonly cursor: string; readonly ended: string | undefined }) {
   return (
     <p>
-      <a href={`/dashboard/schedules?${new URLSearchParams({ after: next, ...(ended && { ended }) })}`}>
-        More schedules
-      </a>
+      <a href={`/dashboard/schedules?${new URLSearchParams({ cursor, ...(ended && { ended }) })}`}>More schedules</a>
     </p>
   )
 }
@@ -166,6 +164,7 @@ interface WhyProps {
 
 /** Since when and why a schedule has no ticks. */
 export function Reason({ schedule: { problem }, change, now }: WhyProps) {
+  if (!change && problem === null) return null
   return (
     <div class={problem === null ? 'words muted' : 'words error'}>
       {change && <Time at={change.at} now={now} />} <Text of={problem ?? (change ? causeOfChange(change) : '')} />
