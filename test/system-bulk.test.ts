@@ -338,7 +338,9 @@ describe('a bad filter is refused by its fields', () => {
     await expect(system.list({ queue: 'Später' })).rejects.toMatchObject({ issues: [{ path: 'queue' }] })
     await expect(system.list({ type: '-mail' })).rejects.toMatchObject({ issues: [{ path: 'type' }] })
     await expect(system.list({ createdTo: 0.5 })).rejects.toMatchObject({ issues: [{ path: 'createdTo' }] })
-    await expect(system.list({ sate: 'dead' } as JobFilter)).rejects.toMatchObject({ issues: [{ path: 'sate' }] })
+    await expect(system.list({ sate: 'dead' } as JobFilter)).rejects.toMatchObject({
+      issues: [{ path: 'sate', message: 'is not a known field; did you mean state?' }],
+    })
   })
 
   test('200 characters are 200 characters, however many bytes they take', async () => {

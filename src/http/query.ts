@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { type InputIssue, InvalidInputError } from '../errors.ts'
+import { InvalidInputError } from '../errors.ts'
+import { didYouMean } from '../job/did-you-mean.ts'
 
 /** An integer as a query writes it: only digits. `byDefault`: the value if it is left out. */
 export function whole(min: number, max: number, byDefault?: number) {
@@ -20,15 +21,17 @@ export const pathQuery = z.strictObject({
 /** The parameters of a request, each known to the schema and given once. Throws `InvalidInputError` with every fault. */
 export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: URLSearchParams): z.output<Schema> {
   const known = Object.keys(schema.shape)
-  const issues = [...new Set(query.keys())].flatMap((name): InputIssue[] => {
-    if (!known.includes(name))
-      return [{ path: name, message: `is not a known parameter; known are ${known.join(', ') || 'none'}` }]
-    return query.getAll(name).length > 1 ? [{ path: name, message: 'is given twice' }] : []
-  })
-  if (issues.length > 0) throw new InvalidInputError(issues)
-  const parsed = schema.safeParse(Object.fromEntries(query))
-  if (parsed.success) return parsed.data
+  const parsed = schema.safeParse(Object.fromEntries([...query].filter(([name]) => known.includes(name))))
   // One fault for each parameter, although a number out of range may also be unsafe.
-  const faults = new Map(parsed.error.issues.map(({ path, message }) => [path.join('.'), message]))
+  const faults = new Map(parsed.error?.issues.map(({ path, message }) => [path.join('.'), message]))
+  for (const name of query.keys()) {
+    if (!known.includes(name))
+      faults.set(
+        name,
+        `is not a known parameter${didYouMean(name, known) || `; known are ${known.join(', ') || 'none'}`}`,
+      )
+    else if (query.getAll(name).length > 1) faults.set(name, 'is given twice')
+  }
+  if (parsed.success && faults.size === 0) return parsed.data
   throw new InvalidInputError([...faults].map(([path, message]) => ({ path, message })))
 }

@@ -75,7 +75,7 @@ export function callerOf(
 export function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unknown): z.output<Schema> {
   const parsed = schema.safeParse(body)
   if (parsed.success) return parsed.data
-  throw new InvalidInputError(issuesOf(parsed.error))
+  throw new InvalidInputError(issuesOf(parsed.error, Object.keys(schema.shape)))
 }
 
 /**

@@ -77,7 +77,7 @@ export function fromWire<Given extends { readonly created_from?: number; readonl
 /** Checks a filter as the library accepts it; undefined members filter nothing. Throws `InvalidInputError`. */
 export function parseFilter(input: BulkFilter): BulkFilter {
   const parsed = librarySchema.safeParse(isObject(input) ? withoutUndefined(input) : input)
-  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error))
+  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, Object.keys(librarySchema.shape)))
   return parsed.data
 }
 

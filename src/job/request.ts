@@ -274,7 +274,7 @@ function misfitOf(
   // Names only if there is a fault: this runs for every job, and `snakeCase` takes 0.2 µs.
   const named = (camel: string) => (naming === 'camelCase' ? camel : snakeCase(camel))
   if (runAt !== null && delayMs !== null)
-    return { path: named('delayMs'), message: 'set either the instant or the delay, not both' }
+    return { path: named('delayMs'), message: `set either ${named('runAt')} or ${named('delayMs')}, not both` }
   if (!unique) return
   const isDebounced = unique.onConflict === 'debounce'
   if (isDebounced && runAt === null && delayMs === null) {

@@ -66,7 +66,8 @@ function problemsOfStates(path: string, byState: Readonly<Record<string, unknown
 
 function problemsOfRule(path: string, rule: Readonly<Record<string, unknown>>): string[] {
   return Object.entries(rule).flatMap(([name, value]) => {
-    if (!boundNames.includes(name as Bound)) return [`${path}.${name}: ${shown(name)} is no bound; they are ms, count`]
+    if (!boundNames.includes(name as Bound))
+      return [`${path}.${name}: ${shown(name)} is not a bound; they are ms, count`]
     const { min, max } = bounds[name as Bound]
     if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max))
       return []

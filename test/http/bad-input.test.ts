@@ -401,6 +401,7 @@ test('every fault of a query is reported, with what the parameter may be', async
     { path: 'limit', message: 'must be a whole number from 1 to 500' },
   ])
   expect(await faultsOf('/jobs?type=a&type=b&sort=id&limit=0')).toEqual([
+    { path: 'limit', message: 'must be a whole number from 1 to 500' },
     { path: 'type', message: 'is given twice' },
     {
       path: 'sort',

@@ -30,7 +30,7 @@ describe('the rules of retention', () => {
       { dead: 5 },
       'retention.dead is 5; it must be an object, such as { ms: 86400000, count: 1000 }',
     ],
-    ['another bound', { dead: { age: 5 } }, "retention.dead.age: 'age' is no bound; they are ms, count"],
+    ['another bound', { dead: { age: 5 } }, "retention.dead.age: 'age' is not a bound; they are ms, count"],
     [
       'a time as text',
       { dead: { ms: '7d' } },
