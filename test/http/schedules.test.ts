@@ -67,10 +67,12 @@ describe('a schedule over HTTP', () => {
     const jitter_ms = 43_200_000
     await own.post('/schedules/late', { cron: '@daily', job: nightly.job, jitter_ms }, 'PUT')
     await clock.moveTo(Date.UTC(2030, 0, 4, 0, 2))
-    await expect.poll(async () => (await own.get('/jobs/1')).status).toBe(200)
+    const lastJob = async () => (await own.get('/schedules/late')).body.last_job
+    await expect.poll(lastJob).not.toBe(null)
 
-    const { body: history } = await own.get('/jobs/1/history')
-    const { body: explained } = await own.get('/jobs/1/explain')
+    const { id } = await lastJob()
+    const { body: history } = await own.get(`/jobs/${id}/history`)
+    const { body: explained } = await own.get(`/jobs/${id}/explain`)
 
     const cause = {
       ...{ cause: 'schedule', schedule: 'late', tick: '2030-01-04T00:00:00.000Z' },
