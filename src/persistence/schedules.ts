@@ -54,6 +54,8 @@ export interface ScheduleHistoryRow {
   readonly tick: number | null
   /** The job that it made; null if it made none. */
   readonly jobId: number | null
+  /** The state of that job now; null if it was removed, or if there is none. */
+  readonly jobState: JobState | null
   /** What else is known, as JSON text. */
   readonly details: string | null
 }

@@ -67,6 +67,8 @@ export interface ScheduleHistoryEvent extends ScheduleDetails {
   readonly tick: number | null
   /** The job that it made; null if it made none. */
   readonly jobId: number | null
+  /** The state of that job now; null if it was removed, or if there is none. */
+  readonly jobState: JobState | null
 }
 
 /** The ticks to come, in UTC and in the zone of the schedule, and what may surprise about its timing, in sentences. */

@@ -80,6 +80,7 @@ const scheduleEvent = named(
     at: instant,
     tick: instant.nullable().describe('The tick that it dealt with, the last if several.'),
     job_id: jobId.nullable().describe('The job that it made.'),
+    job_state: state.nullable().describe('The state of that job now; `null` if it was removed.'),
     by: caused.optional().describe('Who caused it; left out if time did.'),
     reason: z
       .string()
@@ -321,12 +322,21 @@ function withSnakeCase(fields: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).map(([field, value]) => [snakeCase(field), value]))
 }
 
-function eventView({ jobId, by, missed, at, tick, ...same }: ScheduleHistoryEvent): Wire<typeof scheduleEvent> {
+function eventView({
+  jobId,
+  jobState,
+  by,
+  missed,
+  at,
+  tick,
+  ...same
+}: ScheduleHistoryEvent): Wire<typeof scheduleEvent> {
   return {
     ...same,
     at: instantOf(at),
     tick: instantOf(tick),
     job_id: jobId,
+    job_state: jobState,
     ...(by && { by: causeView(by) }),
     ...(missed && {
       missed: {

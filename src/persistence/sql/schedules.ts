@@ -51,8 +51,8 @@ export const selectDue = `
   FROM schedules WHERE ${scheduleHasTag('ticking')}`
 
 /** The columns to select from `schedule_events` for a `ScheduleHistoryRow`. */
-export const scheduleEventColumns =
-  'seq, event, from_state AS "from", to_state AS "to", at, tick, job_id AS "jobId", details'
+export const scheduleEventColumns = `seq, event, from_state AS "from", to_state AS "to", at, tick, job_id AS "jobId",
+  (SELECT state FROM jobs WHERE jobs.id = schedule_events.job_id) AS "jobState", details`
 
 /** Characters of schedules after which a page of them ends, so that large payloads do not fill the memory. */
 const lengthMax = 4_194_304

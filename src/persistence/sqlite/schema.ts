@@ -24,7 +24,8 @@ export const applicationId = 0x6a6f626d
 export const markEvery = 100
 export const isMark = `seq % ${markEvery} = 0`
 
-const readable = (list: string) => `iif(json_valid(${list}), ${list}, NULL)`
+/** Null for what a damaged file has in the place of a list. The type of a text that is not JSON is an error. */
+const readable = (list: string) => `iif(json_valid(${list}), iif(json_type(${list}) = 'array', ${list}, NULL), NULL)`
 
 /**
  * A join of a row of `event_runs` with its jobs, from the `from`-th on, in the order of their ids; `item.key` is the place of each. Without

@@ -54,8 +54,14 @@ export function testSchedules(open: Open): void {
         lastJob: { id: jobId, tick, state: 'queued' },
       })
       expect(await store.schedules.history(kept.id, { before: 9, limit: 9 })).toEqual([
-        { seq: 2, event: 'tick', from: 'active', to: 'active', at: startAt, tick, jobId, details: '{"a":1}' },
-        { seq: 1, event: 'create', from: null, to: 'active', at: startAt, tick: null, jobId: null, details: null },
+        {
+          ...{ seq: 2, event: 'tick', from: 'active', to: 'active', at: startAt },
+          ...{ tick, jobId, jobState: 'queued', details: '{"a":1}' },
+        },
+        {
+          ...{ seq: 1, event: 'create', from: null, to: 'active', at: startAt },
+          ...{ tick: null, jobId: null, jobState: null, details: null },
+        },
       ])
       expect((await store.verify()).violations).toEqual([])
     })
@@ -77,6 +83,10 @@ export function testSchedules(open: Open): void {
       expect(cancelled).toEqual({ id, tick, state: 'cancelled' })
       expect(await store.find(id)).toBeUndefined()
       expect((await scheduleIn(store, 'a'))!.lastJob).toEqual({ id, tick, state: null })
+      expect((await store.schedules.history(kept.id, { before: 9, limit: 1 }))[0]).toMatchObject({
+        jobId: id,
+        jobState: null,
+      })
     })
 
     test('that somebody else has moved since is not moved, and no job is made', async () => {

@@ -357,6 +357,17 @@ describe('verify', () => {
       expect([tail.length, view]).toEqual([15, 15])
       expect(reader.history(2, { after: 0, limit: 9 })).toHaveLength(3)
     })
+
+    test.each(['0', '{"a":0}', '"text"'])('follows transitions past %s in the place of a list', async (list) => {
+      const path = await withGaps()
+      tamper(path, `UPDATE event_runs SET job_offsets = '${list}' WHERE event = 'succeed'`)
+      const db = openKept(path)
+      whenDone(() => db.close())
+
+      const { transitions } = toTransitions(new Reader(db).transitions({ after: 0, limit: 99 }).json)
+
+      expect(transitions).toHaveLength(15)
+    })
   })
 
   test('finds the one event among many that is in no history', async () => {

@@ -12,20 +12,16 @@ import { Text } from './text.tsx'
 /** A tick whose job was stored later than this was late, in ms. */
 const lateMs = 1_000
 
-/** The state of each job that is still kept. */
-export type JobStates = ReadonlyMap<number, JobState>
-
 interface HistoryProps {
   readonly name: string
   readonly zone: string
   /** Newest first. */
   readonly events: readonly ScheduleHistoryEvent[]
-  readonly jobs: JobStates
   readonly now: number
 }
 
 /** What became of each tick, and who changed the schedule. */
-export function ScheduleHistory({ name, zone, events, jobs, now }: HistoryProps) {
+export function ScheduleHistory({ name, zone, events, now }: HistoryProps) {
   const oldest = events.at(-1)?.seq ?? 1
   return (
     <section class="card" aria-labelledby="history">
@@ -54,9 +50,7 @@ export function ScheduleHistory({ name, zone, events, jobs, now }: HistoryProps)
                 <td class="words">
                   <Text of={sentenceOf(event, zone)} />
                 </td>
-                <td class="nowrap">
-                  {event.jobId !== null && <JobLink id={event.jobId} state={jobs.get(event.jobId)} />}
-                </td>
+                <td class="nowrap">{event.jobId !== null && <JobLink id={event.jobId} state={event.jobState} />}</td>
               </tr>
             ))}
           </tbody>
@@ -67,8 +61,8 @@ export function ScheduleHistory({ name, zone, events, jobs, now }: HistoryProps)
   )
 }
 
-export function JobLink({ id, state }: { readonly id: number; readonly state: JobState | null | undefined }) {
-  if (!state) return <>{id} (removed)</>
+export function JobLink({ id, state }: { readonly id: number; readonly state: JobState | null }) {
+  if (state === null) return <>{id} (removed)</>
   return (
     <>
       <a href={`/dashboard/jobs/${id}`}>{id}</a> <StateLabel state={state} />

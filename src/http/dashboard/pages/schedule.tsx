@@ -16,7 +16,7 @@ import { Json } from './json.tsx'
 import { page } from './page.tsx'
 import { Facts, StateLabel, Time } from './parts.tsx'
 import { ScheduleActions } from './schedule-actions.tsx'
-import { changeOfState, delayOf, JobLink, type JobStates, ScheduleHistory } from './schedule-history.tsx'
+import { changeOfState, delayOf, JobLink, ScheduleHistory } from './schedule-history.tsx'
 import { Ticks } from './schedule-ticks.tsx'
 import { policyTexts, tickText, timingText } from './schedule-words.ts'
 import { Reason } from './schedules.tsx'
@@ -51,10 +51,6 @@ export async function schedulePage(
       ? newest.slice(0, eventsMax)
       : await system.schedules.history(name, { before, limit: eventsMax })
   const made = newest.filter(({ jobId }) => jobId !== null).slice(0, jobsMax)
-  const jobs = await statesOf(
-    system,
-    [...made, ...events].flatMap(({ jobId }) => jobId ?? []),
-  )
   const now = clock()
   return page({
     title: `Schedule ${name}`,
@@ -69,11 +65,11 @@ export async function schedulePage(
           <Rules schedule={schedule} now={now} />
         </div>
         <div class="columns">
-          <NewestJobs made={made} jobs={jobs} zone={schedule.zone} now={now} />
+          <NewestJobs made={made} zone={schedule.zone} now={now} />
           <JobOfTick schedule={schedule} />
         </div>
         <Json title="Payload of each job" value={schedule.job.payload} link={`/schedules/${name}`} />
-        <ScheduleHistory name={name} zone={schedule.zone} events={events} jobs={jobs} now={now} />
+        <ScheduleHistory name={name} zone={schedule.zone} events={events} now={now} />
         <section class="card" aria-labelledby="lifecycle">
           <h2 id="lifecycle">Its lifecycle</h2>
           <ChartFrame svg={chart} isWide />
@@ -150,20 +146,13 @@ function Rules({ schedule, now }: PartProps) {
   )
 }
 
-/** The states of those jobs that are still kept. */
-async function statesOf(system: JobSystem, ids: readonly number[]): Promise<JobStates> {
-  const jobs = await Promise.all([...new Set(ids)].map((id) => system.find(id)))
-  return new Map(jobs.flatMap((job) => (job ? [[job.id, job.state]] : [])))
-}
-
 interface NewestJobsProps {
   readonly made: readonly ScheduleHistoryEvent[]
-  readonly jobs: JobStates
   readonly zone: string
   readonly now: number
 }
 
-function NewestJobs({ made, jobs, zone, now }: NewestJobsProps) {
+function NewestJobs({ made, zone, now }: NewestJobsProps) {
   return (
     <section class="card" aria-labelledby="newest">
       <h2 id="newest">Newest jobs</h2>
@@ -183,7 +172,7 @@ function NewestJobs({ made, jobs, zone, now }: NewestJobsProps) {
               {made.map((event) => (
                 <tr>
                   <td class="nowrap">
-                    <JobLink id={event.jobId!} state={jobs.get(event.jobId!)} />
+                    <JobLink id={event.jobId!} state={event.jobState} />
                   </td>
                   <td>
                     <Time at={event.at} now={now} />
