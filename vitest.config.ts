@@ -43,7 +43,7 @@ export default defineConfig({
     exclude: ['node_modules/**', 'test/servers/**'],
     // The server that tests start ends with this process.
     env: { TMPDIR: temporaryFolder(), TESTS_PID: String(process.pid) },
-    setupFiles: ['test/support/threads-here.ts'],
+    setupFiles: ['test/support/threads-here.ts', 'test/support/new-files.ts'],
     // Far beyond what any takes on a busy machine: they end those that hang.
     testTimeout: isWhole ? 3_600_000 : 120_000,
     hookTimeout: isWhole ? 3_600_000 : 120_000,
