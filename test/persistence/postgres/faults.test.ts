@@ -9,8 +9,11 @@ import { shareOfEachGroup } from '../../support/share.ts'
 import { mountSmall } from '../../support/small-disk.ts'
 import { aJob } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
-import { cleanUp, tempFolder } from '../../support/temp.ts'
+import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
+
+/** Connections of a store that writes by one of them, and reads by one. */
+const oneWriter = 3
 
 /** Another user's session. */
 async function aSession(address: string | null = null, application = 'stranger'): Promise<pg.Client> {
@@ -19,6 +22,23 @@ async function aSession(address: string | null = null, application = 'stranger')
 
 async function pidOf(client: pg.Client): Promise<number> {
   return (await client.query('SELECT pg_backend_pid() AS pid')).rows[0].pid
+}
+
+/** The backends of all stores on a server. */
+async function ofStores(admin: pg.Client): Promise<{ readonly pid: number }[]> {
+  return (await admin.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'jobmachine'")).rows
+}
+
+/** Stops backends of the server; returns what lets them go on. They do at the end too, or nothing could end the server. */
+function freeze(backends: readonly { readonly pid: number }[]): () => void {
+  let isFrozen = true
+  for (const { pid } of backends) process.kill(pid, 'SIGSTOP')
+  const goOn = () => {
+    if (isFrozen) for (const { pid } of backends) process.kill(pid, 'SIGCONT')
+    isFrozen = false
+  }
+  whenDone(goOn)
+  return goOn
 }
 
 /** The last notice says that commits succeed again. */
@@ -153,7 +173,10 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     const server = ownServer(['max_connections=12', 'superuser_reserved_connections=0'])
     const { store, line, notices } = await openPostgres({ connectionString: server.address })
     await store.enqueue([aJob()])
+    const admin = await aSession(server.address)
     line.cut()
+    // One that ends later would leave its place to the store.
+    await until(async () => (await ofStores(admin)).length === 0)
     const others: pg.Client[] = []
     for (let code = ''; code !== '53300'; ) {
       const client = new pg.Client(server.address)
@@ -208,17 +231,17 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
 
   test('refuses what waits while a commit has no answer, and takes that when it comes', async () => {
     const server = ownServer()
-    const { store, notices } = await openPostgres({ connectionString: server.address })
+    const { store, notices } = await openPostgres({ connectionString: server.address, maxConnections: oneWriter })
     await store.enqueue([aJob()])
     const admin = await aSession(server.address)
     const { rows } = await admin.query(`
       SELECT pid FROM pg_stat_activity WHERE application_name = 'jobmachine' AND query LIKE '%step%' AND pid <> pg_backend_pid()`)
-    for (const { pid } of rows) process.kill(pid, 'SIGSTOP')
+    const goOn = freeze(rows)
 
     const asked = store.enqueue([aJob()])
     await until(() => notices.some((notice) => notice.type === 'health'))
     const refusal = await store.enqueue([aJob()]).catch((error) => error)
-    for (const { pid } of rows) process.kill(pid, 'SIGCONT')
+    goOn()
 
     expect(rows).toHaveLength(1)
     expect(notices[0]).toEqual({ type: 'health', error: 'a commit has not been answered for more than 5 s' })
@@ -228,8 +251,22 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     expect((await store.verify()).jobs).toBe(2)
   })
 
+  test('is closed though the server does not answer any more', async () => {
+    const server = ownServer()
+    const { store } = await openPostgres({ connectionString: server.address })
+    await store.enqueue([aJob()])
+    await store.counts()
+    const admin = await aSession(server.address)
+    const goOn = freeze(await ofStores(admin))
+
+    await store.close()
+
+    goOn()
+    await until(async () => (await ofStores(admin)).length === 0)
+  })
+
   test('refuses reads that get no connection in time, and new jobs whose table is locked, and serves both afterwards', async () => {
-    const { store, path, notices } = await openPostgres()
+    const { store, path, notices } = await openPostgres({ maxConnections: oneWriter })
     const [id] = ids(await store.enqueue([aJob()]))
     const stranger = await aSession()
     await stranger.query(`BEGIN; LOCK TABLE ${path}.jobs`)

@@ -4,7 +4,7 @@ import { OutcomeUnknownError, UnavailableError } from '../../../errors.ts'
 import { timers } from '../../../runtime/timers.ts'
 import { toLeased } from '../../leased-facts.ts'
 import type { LeasedJob } from '../../store.ts'
-import { connect, pinPlansSql, type Settings, writerLocksSql } from '../connection.ts'
+import { connect, cutLate, pinPlansSql, type Settings, writerLocksSql } from '../connection.ts'
 import { eventsAfter } from '../event-runs.ts'
 import { failureOf } from '../failure.ts'
 import { leasedJobsSql, stepSql } from '../functions.ts'
@@ -116,7 +116,11 @@ export class Writer {
     this.#closed = true
     const client = this.#client
     this.#client = null
-    await client?.end().catch(() => {})
+    if (!client) return
+    const left = new Set([client])
+    cutLate(left)
+    await client.end().catch(() => {})
+    left.clear()
   }
 
   async #send(client: pg.Client, step: Step): Promise<Answer> {
