@@ -39,6 +39,7 @@ export function openWriter(
     const result = write(writer)
     writer.finish()
     db.exec(end)
+    if (end === 'COMMIT') writer.committed()
     return result
   }
   return {

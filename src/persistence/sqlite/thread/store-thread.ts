@@ -328,6 +328,7 @@ export class StoreThread {
       return this.#calls.takeMore()
     }
     const committed = () => {
+      this.#writer.committed()
       this.#isUnchecked = true
       if (this.#othersWrote) this.#mark.noteJobs((this.#askHighestJob.get() as number | null) ?? 0)
       this.#othersWrote = false

@@ -49,6 +49,10 @@ export class Transitions {
   /** Lower ids belong to an earlier epoch. */
   readonly #firstEventId: number
   #lastMoved: number[] = []
+  /** The jobs that waited when this transaction began; null if they were not counted since another process may have changed that. */
+  #waitingBefore: number | null = null
+  /** The id of the next event when the last transaction was committed. */
+  #committedNext = 0
   readonly #taken = new Map<string, { from: string; event: string; to: string; n: number }>()
   /** Edges that the last finished transaction took, and whether one of them began or ended a wait for an instant. */
   takenCount = 0
@@ -78,6 +82,8 @@ export class Transitions {
   begin(): void {
     this.#taken.clear()
     const next = (this.#nextEvent.get() as number | undefined) ?? 1
+    // Whoever changes how many jobs wait logs an event.
+    if (next !== this.#committedNext) this.#waitingBefore = null
     this.#leaps = next < this.#firstEventId
     this.#nextEventId = Math.max(next, this.#firstEventId)
     this.uniqueKeys.begin()
@@ -99,10 +105,15 @@ export class Transitions {
       this.takenCount += taken.n
       if (isTagged('timed', taken.from) || isTagged('timed', taken.to)) this.tookTimed = true
     }
-    this.#taken.clear()
     // Maybe nothing was logged.
     const next = this.#leaps ? ((this.#nextEvent.get() as number | undefined) ?? 1) : this.#nextEventId
     this.lastEventId = next - 1
+  }
+
+  /** Call it after the transaction was committed, if that is known. */
+  committed(): void {
+    if (this.#waitingBefore !== null) this.#waitingBefore += this.#waitingChange()
+    this.#committedNext = this.lastEventId + 1
   }
 
   /**
@@ -252,9 +263,15 @@ export class Transitions {
 
   /** The number of waiting jobs, including the changes of this transaction. */
   countWaiting(): number {
+    this.#waitingBefore ??= this.#waiting.get() as number
+    return this.#waitingBefore + this.#waitingChange()
+  }
+
+  #waitingChange(): number {
     const waits = (state: string) => Number(isTagged('waiting', state))
-    const changed = [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
-    return (this.#waiting.get() as number) + changed
+    let change = 0
+    for (const { from, to, n } of this.#taken.values()) change += n * (waits(to) - waits(from))
+    return change
   }
 
   #statements({ change, leaseCheck }: Asked, set: JobSet): Statements {

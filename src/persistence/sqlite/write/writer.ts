@@ -87,6 +87,11 @@ export class Writer {
     this.#transitions.finish()
   }
 
+  /** Call it when the transaction is on disk. */
+  committed(): void {
+    this.#transitions.committed()
+  }
+
   /** How many events the last finished transaction wrote; what retention removed counts as one. */
   get eventCount(): number {
     return this.#transitions.takenCount
