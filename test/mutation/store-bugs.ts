@@ -281,6 +281,14 @@ const durability: readonly Mutation[] = [
     },
   ),
   bug(
+    'what other processes have stored is not counted as waiting',
+    [
+      'persistence/sqlite/waiting-count.test.ts',
+      'the limit on waiting jobs counts what another process has stored and cancelled since the last transaction',
+    ],
+    { file: sqlite('write/transitions'), find: 'next !== this.#committedNext', replace: 'false' },
+  ),
+  bug(
     'what a rolled back transaction had counted is kept',
     groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
     {
@@ -1107,7 +1115,7 @@ const joins: readonly Mutation[] = [
     conformance('the cause of an event is stored per job if jobs are stored together'),
     {
       file: sqlite('batches'),
-      find: 'job.cause !== batch.common.cause',
+      find: 'job.cause !== common.cause',
       replace: 'false',
     },
   ),
