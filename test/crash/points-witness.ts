@@ -3,6 +3,7 @@ import type Database from 'better-sqlite3'
 import { hasTag } from '../../src/machines/edges.ts'
 import type { JobState } from '../../src/machines/job.ts'
 import { openForReading } from '../../src/persistence/sqlite/file/connection.ts'
+import { resultOf } from '../../src/persistence/sqlite/read/rows.ts'
 import { retention } from '../../src/persistence/store.ts'
 import { type CrashAt, crashNoteOf, witnessOf } from './points-victim.ts'
 
@@ -66,7 +67,7 @@ export function checkInterrupted(database: string, note: CrashNote): string[] {
     const idOf = db.prepare('SELECT id FROM jobs WHERE idempotency_key = ?').pluck()
     const parts = db
       .prepare(`SELECT (SELECT count(*) FROM jobs WHERE id = :id) + (SELECT count(*) FROM job_payloads WHERE job_id = :id)
-      + (SELECT count(*) > 0 FROM job_events WHERE job_id = :id) + (SELECT count(*) FROM job_results WHERE job_id = :id)`)
+      + (SELECT count(*) > 0 FROM job_events WHERE job_id = :id) + (SELECT ${resultOf(':id')} IS NOT NULL)`)
       .pluck()
     const last = db.prepare('SELECT event, attempt FROM job_events WHERE job_id = ? ORDER BY seq DESC LIMIT 1')
     const isStored = note.point === 'committed'
@@ -149,7 +150,8 @@ class WitnessCheck {
     this.#withoutResult = db
       .prepare(`
         SELECT 'job ' || id || ' succeeded, and its result is ' || coalesce(result, 'lost')
-        FROM jobs LEFT JOIN job_results ON job_id = id WHERE state = 'succeeded' AND (result ->> 'id' = id) IS NOT TRUE`)
+        FROM (SELECT id, ${resultOf('jobs.id')} AS result FROM jobs WHERE state = 'succeeded')
+        WHERE (result ->> 'id' = id) IS NOT TRUE`)
       .pluck()
       .all() as string[]
   }

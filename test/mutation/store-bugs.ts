@@ -1068,8 +1068,8 @@ const joins: readonly Mutation[] = [
     retention('removes a bounded number in a transaction, and all in the end'),
     {
       file: sqlite('write/retention'),
-      find: 'removal.run(first, last)',
-      replace: `removal.source.includes('job_traces') || removal.run(first, last)`,
+      find: 'removal.run({ first, last })',
+      replace: `removal.source.includes('job_traces') || removal.run({ first, last })`,
     },
   ),
   bug(
@@ -1077,8 +1077,8 @@ const joins: readonly Mutation[] = [
     conformance('a report is there after the node ended without a word, and goes with its job'),
     {
       file: sqlite('write/retention'),
-      find: 'removal.run(first, last)',
-      replace: `removal.source.includes('job_logs') || removal.run(first, last)`,
+      find: 'removal.run({ first, last })',
+      replace: `removal.source.includes('job_logs') || removal.run({ first, last })`,
     },
   ),
   bug(

@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3'
 import pg from 'pg'
+import { resultOf } from '../../src/persistence/sqlite/read/rows.ts'
 
 type Row = Readonly<Record<string, string | number | null>>
 
@@ -15,7 +16,6 @@ const statements: Readonly<Record<string, string>> = {
   traces: 'SELECT job_id, traceparent, tracestate, last_attempt FROM job_traces ORDER BY job_id',
   progress: 'SELECT job_id, value, attempt, at FROM job_progress ORDER BY job_id',
   logs: 'SELECT job_id, n, attempt, at, bytes, level, message, fields FROM job_logs ORDER BY job_id, n',
-  results: 'SELECT job_id, result FROM job_results ORDER BY job_id',
   replays: 'SELECT job_id, n, last_at FROM key_replays ORDER BY job_id',
   schedules: `SELECT id, name, state, seq, source, spec, overlap, since, last_tick, next_tick, tz_version, problem, created_at, updated_at
     FROM schedules ORDER BY id`,
@@ -26,6 +26,12 @@ const statements: Readonly<Record<string, string>> = {
     'SELECT from_state, event, to_state, sum(n) AS n FROM edge_counts GROUP BY 1, 2, 3 HAVING sum(n) > 0 ORDER BY 1, 2, 3',
 }
 
+/** A row on a file may have the results of several jobs. */
+const results = {
+  sqlite: `SELECT jobs.id AS job_id, ${resultOf('jobs.id')} AS result FROM jobs WHERE result IS NOT NULL ORDER BY 1`,
+  postgres: 'SELECT job_id, result FROM job_results ORDER BY job_id',
+}
+
 export type Stored = Readonly<Record<string, readonly Row[]>>
 
 /** What a file has; nobody may write it meanwhile. */
@@ -33,7 +39,10 @@ export function storedIn(path: string): Stored {
   const db = new Database(path, { readonly: true })
   try {
     return Object.fromEntries(
-      Object.entries(statements).map(([name, sql]) => [name, db.prepare(sql).all() as readonly Row[]]),
+      Object.entries({ ...statements, results: results.sqlite }).map(([name, sql]) => [
+        name,
+        db.prepare(sql).all() as readonly Row[],
+      ]),
     )
   } finally {
     db.close()
@@ -50,7 +59,8 @@ export async function storedAt(connectionString: string, schema: string): Promis
   try {
     await client.query(`SET search_path TO "${schema}"`)
     const found: [string, readonly Row[]][] = []
-    for (const [name, sql] of Object.entries(statements)) found.push([name, (await client.query(sql)).rows])
+    for (const [name, sql] of Object.entries({ ...statements, results: results.postgres }))
+      found.push([name, (await client.query(sql)).rows])
     return Object.fromEntries(found)
   } finally {
     await client.end()

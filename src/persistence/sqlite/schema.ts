@@ -16,6 +16,7 @@ import { sql as version15 } from './migrations/0015.ts'
 import { sql as version16 } from './migrations/0016.ts'
 import { sql as version17 } from './migrations/0017.ts'
 import { sql as version18 } from './migrations/0018.ts'
+import { sql as version19 } from './migrations/0019.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -47,6 +48,18 @@ export function offsetAt(list: 'job_offsets' | 'previous_offsets', place: string
   return `CASE WHEN ${list} IS NULL THEN ${place} WHEN json_valid(${list}) THEN ${list} ->> ${place} END`
 }
 
+/** Whether a row of `job_results` has those of several jobs, and can be read. */
+export function isResultList(row: string): string {
+  return `${row}.length > 1 AND CASE WHEN json_valid(${row}.result) THEN json_array_length(${row}.result) = ${row}.length END IS TRUE`
+}
+
+/** Such results, with null in the place of each job that is gone. */
+export function withoutGone(row: string): string {
+  const kept = `iif(EXISTS (SELECT 1 FROM jobs WHERE jobs.id = ${row}.job_id + item.key), ${row}.result -> item.key, 'null')`
+  return `(SELECT '[' || group_concat(${kept}) || ']'
+      FROM json_each(${row}.result) AS item)`
+}
+
 /**
  * The schema, version by version; `PRAGMA user_version` counts those applied. Each is the text that made existing files, and never changes
  * again: tests check its hash. A test compares the newest schema with what the machine and the conditions above require, and asks for the
@@ -75,4 +88,5 @@ export const migrations: readonly string[] = [
   version16,
   version17,
   version18,
+  version19,
 ]

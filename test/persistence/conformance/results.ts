@@ -123,6 +123,25 @@ export function testResults(open: Open): void {
       expect((await store.verify()).violations).toEqual([])
     })
 
+    test('goes with its job alone, whatever jobs ended together with it', async () => {
+      const opened = await open({ retention: { types: { other: { succeeded: { ms: 1_000 } } } } })
+      const { store, clock } = opened
+      await store.enqueue(Array.from({ length: 9 }, (_, n) => aJob({ type: n % 3 === 1 || n > 6 ? 'other' : 'work' })))
+      const jobs = await store.lease({ limit: 9, wait: false, start: true })
+      await store.apply(jobs.map((job) => succeed(job, `[null,{"of":${job.id}}]`)))
+      await store.enqueue([aJob()])
+      clock.advance(7_200_000)
+      for (let rounds = 0; rounds < 5; rounds++) await store.sweep()
+
+      const found = await store.ended(jobs.map(({ id }) => id))
+
+      for (const { id, type } of jobs)
+        expect(found.get(id)).toMatchObject(
+          type === 'other' ? { state: null, result: null } : { result: `[null,{"of":${id}}]` },
+        )
+      expect((await store.verify()).violations).toEqual([])
+    })
+
     test('comes with others up to some megabytes, and the rest with the next call', async () => {
       const opened = await open()
       const { store } = opened

@@ -114,8 +114,8 @@ test.each([
   ['the trace of a job', `UPDATE job_traces SET traceparent = NULL`],
   ['the trace of a job, to nowhere', 'DELETE FROM job_traces'],
   ['the job of a trace, called rowid', 'UPDATE job_traces SET rowid = 77'],
-  ['a result of a job that has not succeeded', `INSERT INTO job_results VALUES (1, '1')`],
-  ['a result of no job', `INSERT INTO job_results VALUES (77, '1')`],
+  ['a result of a job that has not succeeded', `INSERT INTO job_results VALUES (1, '1', 1)`],
+  ['a result of no job', `INSERT INTO job_results VALUES (77, '1', 1)`],
   ['a step of a history', `UPDATE event_runs SET event = 'lease'`],
   ['a step of a history, to nowhere', 'DELETE FROM event_runs'],
 ])('no manual statement can change %s', async (_, sql) => {
@@ -137,13 +137,23 @@ test.each(jobStates)(
 
 test.each([
   ['a result', `UPDATE job_results SET result = '2'`],
+  ['a result of a job that has one', `INSERT OR REPLACE INTO job_results VALUES (1, '2', 1)`],
+  ['results of a job that has one and of another', `INSERT INTO job_results VALUES (0, '[2,2]', 2)`],
+  ['of how many jobs a result is', `UPDATE job_results SET result = '[1,2]', length = 2`],
   ['a result, to nowhere', 'DELETE FROM job_results'],
   ['the job of a result, called rowid', 'UPDATE job_results SET rowid = 77'],
 ])('no manual statement can change %s', async (_, sql) => {
   const path = await fileWithJobIn('succeeded')
-  expect(refusal(path, `INSERT INTO job_results VALUES (1, '1')`)).toBeNull()
+  expect(refusal(path, `INSERT INTO job_results VALUES (1, '1', 1)`)).toBeNull()
 
   expect(refusal(path, sql)).toBe('SQLITE_CONSTRAINT_TRIGGER')
+})
+
+test('results of a job that has succeeded are refused together with one of a job that has not', async () => {
+  const path = await fileWithJobIn('succeeded')
+
+  expect(refusal(path, `INSERT INTO job_results VALUES (1, '[1,2]', 2)`)).toBe('SQLITE_CONSTRAINT_TRIGGER')
+  expect(refusal(path, `INSERT INTO job_results VALUES (1, '[1]', 1)`)).toBeNull()
 })
 
 test('the history, the payload, the trace and the result of a removed job may be deleted', async () => {
@@ -151,7 +161,7 @@ test('the history, the payload, the trace and the result of a removed job may be
 
   const refused = refusal(
     path,
-    `INSERT INTO job_results VALUES (1, '1'); DELETE FROM jobs; DELETE FROM event_runs; DELETE FROM job_payloads;
+    `INSERT INTO job_results VALUES (1, '1', 1); DELETE FROM jobs; DELETE FROM event_runs; DELETE FROM job_payloads;
     DELETE FROM job_traces; DELETE FROM job_results`,
   )
 

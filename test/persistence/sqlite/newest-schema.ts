@@ -2,7 +2,14 @@ import { claim, edges, edgesOn, jobStates } from '../../../src/machines/edges.ts
 import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts'
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
-import { isMark, offsetAt, placeIn, withJobsOf } from '../../../src/persistence/sqlite/schema.ts'
+import {
+  isMark,
+  isResultList,
+  offsetAt,
+  placeIn,
+  withJobsOf,
+  withoutGone,
+} from '../../../src/persistence/sqlite/schema.ts'
 import { earlierMax } from '../../../src/persistence/versions.ts'
 import { bare, endsOf, ofSuccess, stateIsOneOf, updateIs } from '../law.ts'
 import { newJobsView } from './new-jobs-view.ts'
@@ -109,7 +116,8 @@ export const newestSchema = `
 
   CREATE TABLE job_results (
     job_id INTEGER PRIMARY KEY,
-    result TEXT NOT NULL
+    result TEXT NOT NULL,
+    length INTEGER NOT NULL DEFAULT 1 CHECK (length >= 1)
   );
 
   CREATE TABLE event_runs (
@@ -207,18 +215,22 @@ export const newestSchema = `
   END;
 
   CREATE TRIGGER job_results_are_of_success BEFORE INSERT ON job_results
-  WHEN NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = NEW.job_id AND ${stateIsOneOf(ofSuccess, 'jobs.state')})
+  WHEN (SELECT count(*) FROM jobs WHERE jobs.id BETWEEN NEW.job_id AND NEW.job_id + NEW.length - 1 AND ${stateIsOneOf(ofSuccess, 'jobs.state')}) IS NOT NEW.length
+    OR (SELECT job_id + length FROM job_results WHERE job_id < NEW.job_id + NEW.length ORDER BY job_id DESC LIMIT 1) > NEW.job_id
   BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: only a job that has succeeded has a result');
+    SELECT RAISE(ABORT, 'jobmachine: only a job that has succeeded has a result, and only one');
   END;
 
   CREATE TRIGGER job_results_are_final BEFORE UPDATE ON job_results
+  WHEN NOT (NEW.job_id = OLD.job_id AND NEW.rowid = OLD.rowid AND NEW.length = OLD.length
+    AND ${isResultList('OLD')}
+    AND NEW.result IS ${withoutGone('OLD')})
   BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: a result is not rewritten');
+    SELECT RAISE(ABORT, 'jobmachine: a result is not rewritten; only those of jobs that are gone may become null');
   END;
 
   CREATE TRIGGER job_results_stay BEFORE DELETE ON job_results
-  WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id)
+  WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id BETWEEN OLD.job_id AND OLD.job_id + OLD.length - 1)
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: a result goes only after its job');
   END;

@@ -32,7 +32,7 @@ import { payloadAtSql, payloadGone } from '../../versions.ts'
 import { CensusCounter } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { JobFactsReader } from './job-facts.ts'
-import { selectTransitions } from './rows.ts'
+import { resultOf, selectTransitions } from './rows.ts'
 import { ScheduleReader } from './schedules.ts'
 import { Walk } from './walk.ts'
 
@@ -69,8 +69,8 @@ export class Reader {
     this.#find = db.prepare(`SELECT ${jobColumns} FROM jobs WHERE id = ?`)
     // JSON has no BLOBs, which somebody may have written into the file.
     this.#ended = db.prepare(`
-      SELECT item.value AS id, jobs.state, CAST(jobs.type AS TEXT) AS type, CAST(job_results.result AS TEXT) AS result
-      FROM json_each(?) AS item LEFT JOIN jobs ON jobs.id = item.value LEFT JOIN job_results ON job_id = item.value
+      SELECT item.value AS id, jobs.state, CAST(jobs.type AS TEXT) AS type, CAST(${resultOf('jobs.id')} AS TEXT) AS result
+      FROM json_each(?) AS item LEFT JOIN jobs ON jobs.id = item.value
       WHERE jobs.id IS NULL OR ${stateHasTag('ended')}`)
     this.#seq = db.prepare('SELECT seq FROM jobs WHERE id = ?').pluck()
     this.#logLines = db.prepare(logLinesSql)

@@ -14,7 +14,7 @@ import { isHeld } from '../../sql/conditions.ts'
 import type { EdgeCount, Owner } from '../../store.ts'
 import { progressOf, readEpochs } from '../file/epochs.ts'
 import { chainFrom, readOffsets } from './histories.ts'
-import { ownerSql, toOwner } from './rows.ts'
+import { ownerSql, resultOf, toOwner } from './rows.ts'
 
 /** Jobs that are read in one snapshot, and what they may weigh: characters of payloads and results, and a fixed number for each transition. */
 const jobsMax = 2_000
@@ -177,7 +177,7 @@ export class WholeJobs {
       const after = known.get(id)?.seq ?? 0
       if (row) {
         const payload = (this.#sql.payload.get(id) as string | undefined) ?? null
-        const result = (this.#sql.result.get(id) as string | undefined) ?? null
+        const result = (this.#sql.result.get({ id }) as string | undefined) ?? null
         weight += (payload?.length ?? 0) + (result?.length ?? 0) + eventWeight * (row.seq - after)
         if (weight > weightMax && jobs.length > 0) break
         const lines = this.#sql.lines.all(id) as WholeJob['lines']
@@ -205,7 +205,7 @@ function prepare(db: Database.Database) {
     row: db.prepare(`SELECT ${rowColumns} FROM jobs WHERE id = ?`),
     versions: db.prepare(`SELECT ${versionColumns} FROM job_versions WHERE job_id = ? ORDER BY seq`),
     payload: db.prepare('SELECT payload FROM job_payloads WHERE job_id = ?').pluck(),
-    result: db.prepare('SELECT result FROM job_results WHERE job_id = ?').pluck(),
+    result: db.prepare(`SELECT ${resultOf(':id')}`).pluck(),
     trace: db.prepare(`SELECT traceparent, tracestate, last_attempt AS "lastAttempt" FROM job_traces WHERE job_id = ?`),
     progress: db.prepare(`SELECT ${progressNames} FROM job_progress WHERE job_id = ?`),
     lines: db.prepare(`SELECT ${lineNames} FROM job_logs WHERE job_id = ? ORDER BY n`),

@@ -1,8 +1,9 @@
 import type { LeaseEvent } from '../../store.ts'
-import type { AttemptTraces, RefusedEvent } from './protocol.ts'
+import type { AttemptTraces, RefusedEvent, ResultList, Results } from './protocol.ts'
 
-/** Characters after which results begin another text. */
-const resultsLengthMax = 1_000_000
+/** The most results of a list, and characters after which none is added: a result is read by reading its list, which fits into a page. */
+const listMax = 128
+const listLengthMax = 4_000
 
 /** The traces of the attempts that ended; null if none is traced, as usual. */
 export function attemptsOf(events: readonly LeaseEvent[]): AttemptTraces | null {
@@ -10,25 +11,32 @@ export function attemptsOf(events: readonly LeaseEvent[]): AttemptTraces | null 
   return events.flatMap(({ id, traceparent }) => (traceparent === undefined ? [] : [[id, traceparent]]))
 }
 
-/**
- * What the handlers of those returned that succeeded, as JSON objects by `resultKey`; null if none returned anything. An array or object is a
- * member as it is, anything else as a string that holds its JSON: SQLite reads the text of each. A message is faster with one string than
- * with many.
- */
-export function resultsOf(events: readonly LeaseEvent[]): string[] | null {
+/** What the handlers of those returned that succeeded; null if none returned anything. */
+export function resultsOf(events: readonly LeaseEvent[]): Results | null {
   if (!events.some(({ result }) => result !== undefined)) return null
-  const texts: string[] = []
-  let members = ''
-  for (const { id, leaseToken, event, result } of events) {
-    if (event !== 'succeed' || result === undefined) continue
-    const isAsItIs = result.startsWith('{') || result.startsWith('[')
-    members += `,"${resultKey(id, leaseToken)}":${isAsItIs ? result : JSON.stringify(result)}`
-    if (members.length < resultsLengthMax) continue
-    texts.push(`{${members.slice(1)}}`)
-    members = ''
+  const lists: [...ResultList][] = []
+  const returned = events.filter(({ event, result }) => event === 'succeed' && result !== undefined)
+  for (const { id, leaseToken, result } of returned.sort((a, b) => a.id - b.id)) {
+    const list = lists.at(-1)
+    if (list && list[0] + list[1] === id && list[2] === leaseToken && hasRoom(list, result!)) {
+      list[1]++
+      list[3] += `,${result}`
+    } else lists.push([id, 1, leaseToken, result!])
   }
-  if (members !== '') texts.push(`{${members.slice(1)}}`)
-  return texts
+  const singles = lists.filter(([, length]) => length === 1)
+  const shared = singles.length === 0 ? lists : lists.filter(([, length]) => length > 1)
+  for (const list of shared) list[3] = `[${list[3]}]`
+  return { shared, singles: singles.length === 0 ? null : `{${singles.map(toMember).join()}}` }
+}
+
+function hasRoom([, length, , text]: ResultList, result: string): boolean {
+  return length < listMax && text.length + result.length < listLengthMax
+}
+
+/** An array or object as it is, anything else as a string that holds its JSON: SQLite reads the text of each. */
+function toMember([id, , leaseToken, result]: ResultList): string {
+  const isAsItIs = result.startsWith('{') || result.startsWith('[')
+  return `"${resultKey(id, leaseToken)}":${isAsItIs ? result : JSON.stringify(result)}`
 }
 
 /** It begins with the id, which SQLite casts it to. The same job may be in one call twice, by two leases. */

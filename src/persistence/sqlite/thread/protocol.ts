@@ -28,8 +28,7 @@ export type Request =
       readonly sets: readonly EventSet[]
       readonly attempts?: AttemptTraces | null
       readonly reports?: string | null
-      /** See `resultsOf`. */
-      readonly results?: readonly string[] | null
+      readonly results?: Results | null
     }
   /** `reports`: as `reportsOf` makes them; `size`: how much they count in a transaction. */
   | { readonly op: 'report'; readonly reports: string; readonly size: number }
@@ -55,6 +54,15 @@ export type Request =
 
 /** The `traceparent`s of attempts whose jobs may be tried again. */
 export type AttemptTraces = readonly (readonly [jobId: number, traceparent: string])[]
+
+/** What the handlers of `length` jobs with consecutive ids and one lease token returned, as a JSON array. */
+export type ResultList = readonly [firstId: number, length: number, leaseToken: number, results: string]
+
+/** What handlers returned. `singles`: of jobs without a neighbour that did, as a JSON object by `resultKey`, for one statement; null if there are none. */
+export interface Results {
+  readonly shared: readonly ResultList[]
+  readonly singles: string | null
+}
 
 export type Operation = Request['op']
 

@@ -18,7 +18,8 @@ import { storageFailure } from '../file/storage-failure.ts'
 import { assertWalWhole } from '../file/wal.ts'
 import { chainFrom, readOffsets } from '../read/histories.ts'
 import { Reader } from '../read/reader.ts'
-import { migrations, withJobsOf } from '../schema.ts'
+import { resultOf } from '../read/rows.ts'
+import { isResultList, migrations, withJobsOf } from '../schema.ts'
 import { IdSet } from './id-set.ts'
 
 /** Jobs that one read transaction checks: some milliseconds, so that a live server can reset its WAL in between. */
@@ -86,6 +87,16 @@ interface EventRun {
 const isCause = `(cause IS NULL OR CASE WHEN json_valid(cause)
   THEN coalesce(cause ->> '$.cause', '') IN (${Object.keys(causes).map((cause) => `'${cause}'`)}) ELSE 0 END)`
 
+/** The jobs with a result, of rows that are of jobs which are gone; those of several jobs have null in their places. */
+const keptResults = `(SELECT job_results.job_id + item.key AS job_id
+  FROM job_results CROSS JOIN json_each(CASE WHEN ${isResultList('job_results')} THEN result ELSE '[0]' END) AS item
+  WHERE (SELECT count(*) FROM jobs WHERE id BETWEEN job_results.job_id AND job_results.job_id + length - 1) < length AND item.type <> 'null')`
+
+/** Rows of results that are not of as many jobs as they say, or of one that has another. */
+const wrongResults = `
+  SELECT job_id FROM job_results WHERE (length > 1 AND NOT (${isResultList('job_results')}))
+    OR job_id + length > (SELECT min(job_id) FROM job_results AS other WHERE other.job_id > job_results.job_id)`
+
 class Verifier {
   readonly #db: Database.Database
   readonly #checks = new Checks()
@@ -137,7 +148,7 @@ class Verifier {
       SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts, crashes,
         lease_token AS leaseToken, lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
         (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid,
-        (SELECT json_valid(result) FROM job_results WHERE job_id = jobs.id) AS resultIsValid,
+        json_valid(${resultOf('jobs.id')}) AS resultIsValid,
         type, queue, priority, timeout_ms AS timeoutMs, run_at AS runAt, created_at AS createdAt, idempotency_key AS idempotencyKey, error,
         ${firstMaxAttempts} AS firstMaxAttempts, ${keptPayloads} AS payloads
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
@@ -299,14 +310,12 @@ class Verifier {
   /** Rows that retention should have removed. */
   #checkLeftovers(): void {
     for (const [table, { invariant, message }] of jobTables) {
-      const ids = this.#db
-        .prepare(
-          `SELECT DISTINCT job_id FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${violationsMax}`,
-        )
-        .pluck()
-        .all() as number[]
-      for (const id of ids) this.#checks.tell(invariant, id, message)
+      const from = table === 'job_results' ? keptResults : table
+      const orphans = `SELECT DISTINCT job_id FROM ${from} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${violationsMax}`
+      for (const id of this.#db.prepare(orphans).pluck().all() as number[]) this.#checks.tell(invariant, id, message)
     }
+    for (const id of this.#db.prepare(`${wrongResults} LIMIT ${violationsMax}`).pluck().all() as number[])
+      this.#checks.tell('I1', id, 'the row of its result is not a list for as many jobs, or is of the next one too')
   }
 
   #checkSchedules(): void {

@@ -5,7 +5,7 @@ import { jobTables } from '../../sql/job-tables.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import { type EdgeCount, type JobRow, retention } from '../../store.ts'
 import { readOffsets } from '../read/histories.ts'
-import { offsetAt, withJobsOf } from '../schema.ts'
+import { isResultList, offsetAt, withJobsOf, withoutGone } from '../schema.ts'
 import type { Transitions } from './transitions.ts'
 
 /** Jobs that one step examines. */
@@ -133,7 +133,7 @@ export class Retention {
     const ranges = intoRanges(removed)
     for (const [first, last] of ranges) this.#sql.removeJobs.run(first, last)
     if (isGuarded) this.#sql.forbid.run()
-    for (const removal of this.#sql.removeRest) for (const [first, last] of ranges) removal.run(first, last)
+    for (const removal of this.#sql.removeRest) for (const [first, last] of ranges) removal.run({ first, last })
     this.#sql.removeEvents.run(JSON.stringify(this.#rowsOf(removed)))
     for (const { state } of removed) this.#transitions.count(state, retention, '', 1)
   }
@@ -180,6 +180,17 @@ function takePrevious(events: number[], { id, length, previousId, previousOffset
   return previous
 }
 
+/** What is left of removed jobs. Results that share a row with those of jobs that are there become null. */
+function removalsFrom(table: string): string[] {
+  if (table !== 'job_results') return [`DELETE FROM ${table} WHERE job_id BETWEEN :first AND :last`]
+  const first = 'coalesce((SELECT max(job_id) FROM job_results WHERE job_id < :first), :first)'
+  const rows = `WHERE job_id BETWEEN ${first} AND :last AND job_id + length > :first`
+  return [
+    `DELETE FROM job_results ${rows} AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id BETWEEN job_id AND job_id + length - 1)`,
+    `UPDATE job_results SET result = ${withoutGone('job_results')} ${rows} AND ${isResultList('job_results')}`,
+  ]
+}
+
 function prepare(db: Database.Database) {
   const columns = 'id, type, state, created_at AS createdAt, finished_at AS finishedAt, last_event_id AS lastEventId'
   return {
@@ -190,7 +201,7 @@ function prepare(db: Database.Database) {
     forbid: db.prepare(`DELETE FROM meta WHERE name = 'removable'`),
     newestEvent: db.prepare('SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1').pluck(),
     removeJobs: db.prepare('DELETE FROM jobs WHERE id BETWEEN ? AND ?'),
-    removeRest: jobTables.map(([table]) => db.prepare(`DELETE FROM ${table} WHERE job_id BETWEEN ? AND ?`)),
+    removeRest: jobTables.flatMap(([table]) => removalsFrom(table).map((sql) => db.prepare(sql))),
     rowOf: db.prepare(`
       SELECT id, length, previous_id AS previousId, previous_offsets AS previousOffsets,
         (SELECT jobs.id FROM jobs WHERE jobs.id = first_job_id + ${offsetAt('job_offsets', '(length - 1)')}) AS lastJob

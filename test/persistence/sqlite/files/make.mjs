@@ -48,7 +48,8 @@ const run = async (limit, ...events) => {
   for (const event of ['start', ...events]) {
     const error = event === 'fail' || event === 'reject' ? { name: 'Error', message: 'it failed' } : undefined
     const delayMs = event === 'snooze' || event === 'fail' ? 5_000 : undefined
-    await store.apply(leased.map(({ id, leaseToken }) => ({ id, leaseToken, event, error, delayMs })))
+    const returned = (id) => (event === 'succeed' ? { result: `{"id":${id}}` } : {})
+    await store.apply(leased.map(({ id, leaseToken }) => ({ id, leaseToken, event, error, delayMs, ...returned(id) })))
   }
   return leased
 }
