@@ -55,9 +55,9 @@ const mustBeTold = [
   `jobs.type x'ff00'`,
 ]
 
-/** A share takes every fourth. */
+/** A share takes every eighth. */
 const harms = shareOf({
-  share: allHarms.filter(({ what }, index) => index < 2 || index % 4 === 0 || mustBeTold.includes(what)),
+  share: allHarms.filter(({ what }, index) => index < 2 || index % 8 === 0 || mustBeTold.includes(what)),
   whole: allHarms,
 })
 

@@ -35,10 +35,10 @@ export function allCrashes(): Map<string, CrashAt[]> {
   return crashes
 }
 
-/** One point of every sixth event, the next at the next. */
+/** One point of every twelfth event, the next at the next. */
 export function someCrashes(): Map<string, CrashAt[]> {
-  const chosen = [...allCrashes().values()].filter((_, turn) => turn % 6 === 0)
-  return new Map([['every sixth event', chosen.map((crashes, turn) => crashes[turn % crashes.length]!)]])
+  const chosen = [...allCrashes().values()].filter((_, turn) => turn % 12 === 0)
+  return new Map([['every twelfth event', chosen.map((crashes, turn) => crashes[turn % crashes.length]!)]])
 }
 
 /**

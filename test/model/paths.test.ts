@@ -30,7 +30,7 @@ function pathsFor(maxAttempts: number) {
   return paths.filter((path) => path.state.value !== 'new' && !isPassing(path))
 }
 
-shareOfEachGroup(4)
+shareOfEachGroup(8)
 
 describe('a real store, driven along every shortest path of the machine', () => {
   let opened: OpenedStore

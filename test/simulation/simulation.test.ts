@@ -1,21 +1,34 @@
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { edges } from '../../src/machines/edges.ts'
 import { isWhole, shareOf } from '../support/share.ts'
-import { memoryFolder } from '../support/temp.ts'
+import { cleanUp, memoryFolder } from '../support/temp.ts'
 import { simulate } from './simulation.ts'
 
 /** `npm run test:torture` runs as many as requested. */
 const seeds = shareOf({ share: 4, whole: 60 })
 
+/** Each seed runs once for all tests. */
+const simulated = new Map<number, ReturnType<typeof simulate>>()
+function outcomeOf(seed: number) {
+  const outcome = simulated.get(seed) ?? simulate(seed, folder)
+  simulated.set(seed, outcome)
+  return outcome
+}
+
+let folder: string
+beforeAll(() => {
+  folder = memoryFolder()
+})
+afterAll(cleanUp)
+
 describe('the whole engine under a seed', () => {
   test('breaks no invariant while things fail, and finishes everything when they recover', {
     timeout: 3_600_000,
   }, async () => {
-    const own = memoryFolder()
     const taken = new Set<string>()
     let [crashes, acknowledged, calls] = [0, 0, 0]
     for (let seed = 1; seed <= seeds; seed++) {
-      const outcome = await simulate(seed, own)
+      const outcome = await outcomeOf(seed)
       expect(outcome.violations, `npm run test:torture -- --seed ${seed}`).toEqual([])
       crashes += outcome.crashes
       acknowledged += outcome.acknowledged
@@ -40,8 +53,7 @@ describe('the whole engine under a seed', () => {
   })
 
   test('repeats event by event under the same seed', async () => {
-    const own = memoryFolder()
-    const [first, again, other] = [await simulate(7, own), await simulate(7, own), await simulate(8, own)]
+    const [first, again, other] = [await outcomeOf(1), await simulate(1, folder), await outcomeOf(2)]
 
     expect(again.trace).toEqual(first.trace)
     expect(again.steps).toBe(first.steps)

@@ -52,9 +52,9 @@ const mustBeNamed = [
   ...["'{'", "'rubbish'", "'{}'", "'[]'", "''"].map((value) => `single_events.cause ${value}`),
 ]
 
-/** A share takes every fourth. */
+/** A share takes every eighth. */
 const harms = shareOf({
-  share: allHarms.filter(({ what }, index) => index % 4 === 0 || mustBeNamed.includes(what)),
+  share: allHarms.filter(({ what }, index) => index % 8 === 0 || mustBeNamed.includes(what)),
   whole: allHarms,
 })
 
