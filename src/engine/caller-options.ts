@@ -8,7 +8,7 @@ export interface CallerOptions {
   readonly by?: EventCause
 }
 
-/** Throws `InvalidInputError` if these are no options of the call, or if it does not take one of them: callers in JavaScript have no type check. */
+/** Throws `InvalidInputError` if these are not the options of a call, or if it does not accept one of them: callers in JavaScript have no type check. */
 export function assertOptions(call: string, options: unknown, known: readonly string[]): void {
   // `ids.map(system.cancel)` passes an index.
   if (typeof options === 'number' && known.includes('by')) return

@@ -143,13 +143,13 @@ function onProgressOf<OnProgress>({ onProgress }: { readonly onProgress?: OnProg
   throw new InvalidInputError([{ path: 'onProgress', message: `must be a function; got ${shown(onProgress)}` }])
 }
 
-/** Throws `InvalidInputError` if it is given and is no `AbortSignal`. */
+/** Throws `InvalidInputError` if it is given and is not an `AbortSignal`. */
 export function assertSignal(signal: unknown): void {
   if (signal === undefined || typeof (signal as AbortSignal | null)?.addEventListener === 'function') return
   throw new InvalidInputError([{ path: 'signal', message: `must be an AbortSignal; got ${shown(signal)}` }])
 }
 
-/** NaN if it is no cursor. */
+/** NaN if it is not a cursor. */
 function placeOf(cursor: unknown): number {
   return Number(typeof cursor === 'string' ? /^[0-9]{1,16}$/.exec(cursor)?.[0] : undefined)
 }

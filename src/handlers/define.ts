@@ -36,6 +36,7 @@ export interface JobContext {
   readonly jobId: number
   /** From 1. */
   readonly attempt: number
+  /** The retries of the job (`maxRetries`) and its first attempt: with `attempt === maxAttempts` this is the last one that may fail. */
   readonly maxAttempts: number
   /**
    * The same for every attempt of the job, and different from that of any other job in any database: for effects that must not be repeated.

@@ -27,7 +27,7 @@ export interface NewJob {
   readonly priority?: number
   /** Retries after the first attempt, 0 to 1,000; the handler's, else 3, by default. */
   readonly maxRetries?: number
-  /** 1 to 255 printable characters. Only one job in the file has a given key, for as long as that job is kept. */
+  /** 1 to 255 printable characters. Only one job of the database has a given key, for as long as that job is kept. */
   readonly idempotencyKey?: string
   /** Makes it the only job of its type with a key, for as long as it holds that. */
   readonly unique?: Unique
@@ -123,7 +123,7 @@ export const fields = {
   idempotencyKey: {
     takes: keyText.optional().meta({
       description:
-        '1 to 255 printable characters. Only one job in the file has a given key, for as long as that job is kept: the same request again is answered with that job, a different one with 409.',
+        '1 to 255 printable characters. Only one job of the database has a given key, for as long as that job is kept: the same request again is answered with that job, a different one with 409.',
       examples: ['order-4711-receipt'],
     }),
   },

@@ -15,7 +15,7 @@ export interface Unique {
   readonly until?: 'started' | 'ended' | number
   /**
    * What becomes of the request if another job holds the key. `return`, the default: that job is the answer. `refuse`: `UniqueConflictError`.
-   * `after`: if that job has begun, the new one waits in `blocked` until it has ended; one at most waits so, and later requests change that.
+   * `after`: if that job has begun, the new one waits in `blocked` until it has ended; at most one waits like this, and later requests change that one.
    * `replace`: a job that waits gets the payload, the priority, the retries and the time of the request; one that runs is followed by a new
    * one, as with `after`. `debounce`: the same, for requests with a delay: each puts it off once more.
    */
@@ -37,7 +37,7 @@ const onConflict = z
   .default('return')
   .meta({
     description:
-      'What becomes of the request if another job holds the key. `return`: that job is the answer. `refuse`: 409 with `unique_conflict`. `after`: if that job has begun, the new one waits in `blocked` until it has ended; one at most waits so, and later requests change that. `replace`: a job that waits is changed to the request; one that runs is followed, as with `after`. `debounce`: the same, and each request puts it off once more.',
+      'What becomes of the request if another job holds the key. `return`: that job is the answer. `refuse`: 409 with `unique_conflict`. `after`: if that job has begun, the new one waits in `blocked` until it has ended; at most one waits like this, and later requests change that one. `replace`: a job that waits is changed to the request; one that runs is followed, as with `after`. `debounce`: the same, and each request puts it off once more.',
   })
 const maxWaitMs = wholeNumber(1, delayMaxMs)
   .optional()

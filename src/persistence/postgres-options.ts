@@ -42,7 +42,7 @@ export function postgresProblems(given: unknown): string[] {
       : [`has a schema that is not ${validPostgres.schema}`]),
     ...(maxConnections === undefined || isWhole
       ? []
-      : [`has maxConnections that are no whole number from ${min} to ${max}`]),
+      : [`has a maxConnections that is not a whole number from ${min} to ${max}`]),
     ...Object.keys(others).map((name) => `has no option ${name}`),
   ]
 }

@@ -30,7 +30,7 @@ export interface Ticks {
 /**
  * The ticks of a timing that `parseSchedule` accepted; throws `InvalidInputError` on another. Keep it, since it has parsed the expression.
  * `since` is when the schedule was created or its interval last changed: an interval without `startsAt` counts from there, and `since`
- * itself is no tick.
+ * itself is not a tick.
  */
 export function ticksOf({ cron, everyMs, zone, startsAt, endsAt }: Timing, since: number): Ticks {
   const nextOf = everyMs === null ? cronTicks(cron, zone) : intervalTicks(everyMs, startsAt ?? since + everyMs)

@@ -1,19 +1,19 @@
 import type { StoredResult } from '../engine/job-system.ts'
 import { PayloadError } from '../errors.ts'
-import { checkPayload, type Handler, type JobContext } from '../handlers/define.ts'
+import { checkPayload, defineHandler, type Handler, type JobContext } from '../handlers/define.ts'
 import { toResult } from '../handlers/result.ts'
 
 /**
  * Checks the payload against the handler's schema and calls its `run` once, without a queue or a file; resolves with the result as it would
- * be kept. Rejects with `PayloadError`, with `ResultError`, or with what the handler threw. `context` is passed to `run`; by default it is
- * attempt 1 of 4 of job 1, its `progress` and `complete` do nothing, and no
- * schedule made it.
+ * be kept. Rejects with `PayloadError`, with `ResultError`, with what the handler threw, and with `TypeError` if it is not a handler.
+ * `context` is passed to `run`; by default it is attempt 1 of 4 of job 1, its `progress` and `complete` do nothing, and no schedule made it.
  */
 export async function runHandler<Output, Result>(
   handler: Handler<Output, unknown, string, Result>,
   payload: unknown,
   context: Partial<JobContext> = {},
 ): Promise<StoredResult<Result>> {
+  defineHandler(handler)
   const log = { info() {}, warn() {}, error() {} }
   const note = () => {}
   const progress = () => {}

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Job, JobFilter, JobSystem, NewJob } from '../engine/job-system.ts'
 import type { JobSystemOptions } from '../engine/options.ts'
 import type { AnyHandler } from '../handlers/define.ts'
-import { createJobSystem } from '../index.ts'
+import { ConfigError, createJobSystem } from '../index.ts'
 import { hasTag, statesWithTag } from '../machines/edges.ts'
 import type { JobTag } from '../machines/job.ts'
 import { storeThreads } from '../persistence/sqlite/thread/store-threads.ts'
@@ -12,8 +12,12 @@ import { timers } from '../runtime/timers.ts'
 import { Interruptions, type Step } from './interruptions.ts'
 import { durationMs, TestClock } from './test-clock.ts'
 
+/** What a test system has of its own. */
+const ownOptions = ['database', 'postgres', 'clock', 'onFatal'] as const
+type OwnOption = (typeof ownOptions)[number]
+
 export interface TestSystemOptions<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>
-  extends Omit<JobSystemOptions<Handlers>, 'database' | 'clock' | 'handlers' | 'onFatal'> {
+  extends Omit<JobSystemOptions<Handlers>, OwnOption | 'handlers'> {
   readonly handlers: Handlers
   /** The clock's first time: epoch ms or a Date; 1 January 2030, 00:00 UTC by default. */
   readonly startAt?: number | Date
@@ -39,6 +43,7 @@ const movesMax = 10_000
 export async function createTestSystem<const Handlers extends readonly AnyHandler[]>(
   options: TestSystemOptions<Handlers>,
 ): Promise<TestSystem<Handlers>> {
+  assertOptions(options)
   const system = new TestSystem(options)
   try {
     await system.start()
@@ -47,6 +52,18 @@ export async function createTestSystem<const Handlers extends readonly AnyHandle
     throw error
   }
   return system
+}
+
+/** The others are checked by `createJobSystem`. */
+function assertOptions(options: object): void {
+  if (typeof options !== 'object' || options === null)
+    throw new ConfigError([`createTestSystem needs an object of options with at least handlers, but got ${options}`])
+  const { startAt = 0 } = options as { readonly startAt?: unknown }
+  const problems = ownOptions
+    .filter((name) => name in options)
+    .map((name) => `${name} is not an option of createTestSystem, which has its own`)
+  if (!Number.isFinite(Number(startAt))) problems.push(`startAt is ${startAt}; it must be epoch ms or a Date`)
+  if (problems.length > 0) throw new ConfigError(problems)
 }
 
 /** Made by `createTestSystem`. */

@@ -151,6 +151,12 @@ describe('a test system', () => {
 
   test('refuses bad arguments, and leaves no file', async () => {
     await expect(createTestSystem({ handlers: {} as never })).rejects.toThrow(/handlers is \{\}; it must be an array/)
+    await expect(createTestSystem(undefined as never)).rejects.toThrow(
+      /needs an object of options with at least handlers/,
+    )
+    await expect(createTestSystem({ handlers: [], startAt: 'soon', database: 'jobs.db' } as never)).rejects.toThrow(
+      'database is not an option of createTestSystem, which has its own\nstartAt is soon; it must be epoch ms or a Date',
+    )
     const t = await aTestSystem({ handlers: [aHandler('work', () => {})] })
     await expect(t.advance('two hours')).rejects.toThrow(/a duration must be a number of ms, or text such as/)
   })
@@ -170,5 +176,11 @@ describe('a handler alone', () => {
 
   test('is not called with a payload that its schema refuses', async () => {
     await expect(runHandler(resize, { width: -3 })).rejects.toBeInstanceOf(PayloadError)
+  })
+
+  test('is checked as createJobSystem does', async () => {
+    await expect(runHandler({ type: 'resize' } as never, {})).rejects.toThrow(
+      'handler "resize": run must be a function',
+    )
   })
 })

@@ -41,7 +41,7 @@ export class HandlerReport {
     } catch (error) {
       return `it cannot be written as JSON: ${(error as Error).message}`
     }
-    if (text === undefined || (typeof value === 'number' && !Number.isFinite(value))) return 'it is no JSON value'
+    if (text === undefined || (typeof value === 'number' && !Number.isFinite(value))) return 'it is not a JSON value'
     const bytes = Buffer.byteLength(text)
     if (bytes > progressBytesMax) return `it has ${bytes} bytes as JSON; the most is ${progressBytesMax}`
     this.#progress = text

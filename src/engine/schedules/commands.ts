@@ -237,7 +237,7 @@ export class ScheduleCommands implements Schedules {
       const owed = schedule && owesTicks(schedule, wanted, now) ? this.#parts.plans.step(schedule, now) : null
       const at = wanted.event === 'create' ? { id: null, name, seq: 0 } : schedule!
       let [result] = await store.move([this.#toMove(at, schedule, owed ?? wanted)])
-      // A full queue must not prevent that its cause is stopped, and a unique key is no reason to wait.
+      // A full queue must not prevent its cause from being stopped, and a unique key is not a reason to wait.
       const instead = owed && insteadOf(owed, event, result!)
       if (instead) [result] = await store.move([this.#toMove(at, schedule, instead)])
       const { outcome, jobId } = accepted(name, result!)
@@ -270,7 +270,7 @@ export class ScheduleCommands implements Schedules {
     }
   }
 
-  /** What is stored under a name. A text that is no name is not asked for: a store may refuse to look for it. */
+  /** What is stored under a name. A text that cannot be a name is not looked for: a store may refuse to look for it. */
   async #kept(name: string): ReturnType<ScheduleStore['find']> {
     if (typeof name !== 'string')
       throw new InvalidInputError([

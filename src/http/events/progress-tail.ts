@@ -38,7 +38,7 @@ export class ProgressTail {
 
 /** The events that pass the filter. They have no id: a client that comes back is not told of what it missed, only of what comes. */
 export function progressFrames(all: readonly JobProgress[], { state, type, queue, jobId }: EventFilter): string {
-  // Progress is no transition.
+  // Progress is not a transition.
   if (state !== undefined) return ''
   return all
     .filter(

@@ -29,7 +29,7 @@ export class OwnConnections {
     this.#clock = clock
   }
 
-  /** Throws `InvalidInputError` if it is no connection to the file with a transaction begun, and `UnavailableError` if another holds the file. */
+  /** Throws `InvalidInputError` if it is not a connection to the file with a transaction begun, and `UnavailableError` if another holds the file. */
   enqueue(given: unknown, jobs: readonly NewJobRow[]): EnqueueResult {
     const db = this.#check(given)
     const insert = this.#inserts.get(db) ?? prepare(db, this.#options)

@@ -161,9 +161,9 @@ describe('what a handler reports', () => {
   })
 
   test.each([
-    ['undefined', undefined, 'it is no JSON value'],
-    ['a function', () => {}, 'it is no JSON value'],
-    ['NaN', Number.NaN, 'it is no JSON value'],
+    ['undefined', undefined, 'it is not a JSON value'],
+    ['a function', () => {}, 'it is not a JSON value'],
+    ['NaN', Number.NaN, 'it is not a JSON value'],
     ['a bigint', 1n, 'it cannot be written as JSON'],
     ['what is too large', 'é'.repeat(2_048), 'it has 4098 bytes as JSON; the most is 4096'],
   ])('is not kept if the progress is %s', (_, value, fault) => {

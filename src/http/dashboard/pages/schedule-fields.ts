@@ -120,7 +120,7 @@ function given(fields: Readonly<Record<string, unknown>>): Record<string, unknow
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''))
 }
 
-/** What is no number stays as it is, and the system says what it must be. */
+/** What is not a number stays as it is, and the system says what it must be. */
 function toNumber(text: string): unknown {
   return Number.isNaN(Number(text)) ? text : Number(text)
 }

@@ -34,7 +34,7 @@ export class Clients {
     this.#schema = schema
   }
 
-  /** Rejects with `InvalidInputError` if it is no client, not connected to the database of this system, or may not use the schema. */
+  /** Rejects with `InvalidInputError` if it is not a client, is not connected to the database of this system, or may not use the schema. */
   async check(given: unknown): Promise<TransactionClient> {
     const client = toClient(given)
     if (this.#known.has(client)) return client

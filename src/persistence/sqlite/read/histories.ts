@@ -13,7 +13,7 @@ export function chainFrom(start: string, goesOn = 'true'): string {
 
 /** The event with the given id, from a column of `source`: the events of a row have consecutive ids, in the order of its jobs. */
 function eventWith(id: string, source: string): string {
-  // Numbers are bound as REAL, which is no place in a list.
+  // Numbers are bound as REAL, which does not index a list.
   const place = `CAST(${id} - event_runs.id AS INTEGER)`
   return `SELECT ${id} AS id, first_job_id + ${offsetAt('job_offsets', place)} AS job_id, event_runs.seq, event_runs.event,
       event_runs.from_state, event_runs.to_state, event_runs.attempt, event_runs.at, event_runs.error, event_runs.cause,
