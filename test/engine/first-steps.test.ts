@@ -59,9 +59,13 @@ describe('a first call that cannot work is answered with what was expected', () 
     [
       'a grace that is no number',
       (system) => system.stop({ graceMs: '5s' }),
-      /^must be \{ graceMs \}, .*got \{ graceMs: '5s' \}$/,
+      /^graceMs: must be 0 or more milliseconds; got '5s'$/,
     ],
-    ['a grace alone', (system) => system.stop(5_000), /^must be \{ graceMs \}, .*got 5000$/],
+    [
+      'a grace alone',
+      (system) => system.stop(5_000),
+      /^the options of stop must be an object, such as \{ graceMs \}; got 5000$/,
+    ],
   ])('%s', async (_, call, sentence) => {
     const { system } = await openSystem({ runs: { work() {} } })
 
