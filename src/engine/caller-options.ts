@@ -3,6 +3,9 @@ import { InvalidInputError } from '../errors.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
 import type { EventCause } from '../machines/cause.ts'
 
+/** The caller of whom nobody says who it is. */
+export const byLibrary: EventCause = { cause: 'library' }
+
 /** `by`: who asks, which the history keeps: actor of 1 to 255 characters, reason of 1 to 1,000; the library by default. */
 export interface CallerOptions {
   readonly by?: EventCause

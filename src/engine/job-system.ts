@@ -230,7 +230,7 @@ export type JobFor<Handlers extends readonly AnyHandler[]> = Handlers[number] ex
 /** Resolves with the answer; on SQLite it is the answer, since such a transaction must not be left for another turn of the loop. */
 type InTransaction<Client, Answer> = Client extends SqliteConnection ? Answer : Promise<Answer>
 
-/** Background jobs in one SQLite file. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
+/** Background jobs in a SQLite file or in PostgreSQL. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
 export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]> {
   /** What an acknowledged write survives, in words. */
   readonly durability: string

@@ -30,7 +30,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { timers } from '../runtime/timers.ts'
 import { Amends } from './amends.ts'
 import { Bulks } from './bulk/bulks.ts'
-import { assertOptions } from './caller-options.ts'
+import { assertOptions, byLibrary } from './caller-options.ts'
 import { createDispatcher } from './dispatch/create-dispatcher.ts'
 import { drain } from './drain.ts'
 import { EngineLog } from './engine-log.ts'
@@ -44,7 +44,6 @@ import type {
   CallerOptions,
   Census,
   EnqueueOptions,
-  EventCause,
   Health,
   Inspector,
   JobSystem,
@@ -85,9 +84,6 @@ interface SystemParts {
 
 /** The longest delay of `setTimeout`; with a longer one it fires at once. */
 const timerMaxMs = 2 ** 31 - 1
-
-/** The cause if no other is given. */
-const byLibrary: EventCause = { cause: 'library' }
 
 /** Opens the store and creates the system on it; nothing runs before `start`. */
 export async function createSystem(parts: SystemParts): Promise<JobSystem> {
@@ -495,11 +491,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 
   readonly amend: JobSystem['amend'] = async (id, changes: unknown, options = {}) => {
     assertOptions('amend', options, ['by'])
-    return this.#change(id, changes, {
-      by: options.by === undefined ? byLibrary : options.by,
-      naming: 'camelCase',
-      requeue: false,
-    })
+    const { by = byLibrary } = options
+    return this.#change(id, changes, { by, naming: 'camelCase', requeue: false })
   }
 
   readonly submitChanges: JobSystem['submitChanges'] = async (id, body, options = {}) => {

@@ -39,7 +39,7 @@ interface Conflict<Job> {
 }
 
 /** A dead job whose key a new one gets, and the cause of its cancellation, as its history keeps it. */
-export interface Replaced {
+interface Replaced {
   readonly id: number
   /** If it has left this state meanwhile, it is not cancelled. */
   readonly onlyIn: JobState

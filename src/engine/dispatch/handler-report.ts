@@ -2,7 +2,7 @@ import { type LogLine, logMax, type Report } from '../../persistence/store.ts'
 import { lineOf } from './log-line.ts'
 
 /** Bytes of one progress as JSON. */
-export const progressBytesMax = 4_096
+const progressBytesMax = 4_096
 /**
  * Lines of one attempt that wait to be stored, and their bytes: as many as a log keeps, less the line that says how many were dropped. Of all
  * attempts of the process together, bytes.

@@ -24,7 +24,7 @@ import type { NewSchedule, Schedule } from '../../schedule/fields.ts'
 import { previewTicks, timingWarnings } from '../../schedule/preview.ts'
 import { parseSchedule } from '../../schedule/request.ts'
 import { ticksOf } from '../../schedule/ticks.ts'
-import { assertOptions, type CallerOptions } from '../caller-options.ts'
+import { assertOptions, byLibrary, type CallerOptions } from '../caller-options.ts'
 import { assertWithin, badCursor } from '../reads.ts'
 import type { JobFactory } from './job-factory.ts'
 import { type SchedulePlans, type Step, steps, tzVersion } from './plans.ts'
@@ -44,9 +44,6 @@ interface Parts {
   /** Throws if this process does not serve, or stops. */
   assertMayChange(): void
 }
-
-/** The cause if no other is given. */
-const byLibrary: EventCause = { cause: 'library' }
 
 /** What is to be done to a schedule as it is; null: nothing. */
 type Decide = (schedule: ScheduleEntry | null, now: number) => Step | null
@@ -362,7 +359,8 @@ function fullError(name: string, queue: string | null, depth: number): Backpress
 
 function callerOf(call: string, options: CallerOptions): EventCause {
   assertOptions(call, options, ['by'])
-  return options.by === undefined ? byLibrary : options.by
+  const { by = byLibrary } = options
+  return by
 }
 
 function previewCount(call: string, options: { readonly limit?: number }): number {

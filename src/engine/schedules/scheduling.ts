@@ -4,6 +4,7 @@ import type { Registry } from '../../handlers/registry.ts'
 import type { SchedulePage, ScheduleRow, ScheduleStore } from '../../persistence/store.ts'
 import { timers } from '../../runtime/timers.ts'
 import type { Schedule } from '../../schedule/fields.ts'
+import { byLibrary } from '../caller-options.ts'
 import { logFailure } from '../engine-log.ts'
 import type { SystemLog } from '../job-system.ts'
 import { ScheduleCommands } from './commands.ts'
@@ -96,7 +97,7 @@ export class Scheduling {
   async #writeDeclared(): Promise<void> {
     const { declared } = this.#parts
     if (!declared) return
-    for (const given of declared) await this.commands.write(given, 'camelCase', { cause: 'library' }, 'code')
+    for (const given of declared) await this.commands.write(given, 'camelCase', byLibrary, 'code')
     const names = new Set(this.#declared!.map(({ name }) => name))
     for await (const { name, source } of this.#live())
       if (source === 'code' && !names.has(name)) await this.commands.endUndeclared(name)

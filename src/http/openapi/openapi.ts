@@ -82,7 +82,7 @@ export function describeApi(operations: readonly Operation[], described: Describ
 
 function introduction(described: Described): string {
   return [
-    'Background jobs in one SQLite file. A job that is answered with 201 is on disk and runs at least once.',
+    'Background jobs in a SQLite file or in PostgreSQL. A job that is answered with 201 is on disk and runs at least once.',
     'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is allowed wherever `GET` is.',
     'Errors are problem documents (RFC 9457); programs should use `code`. An unknown path gives 404, a known path with another method gives 405.',
     ...admission(described),

@@ -5,7 +5,7 @@ import { scheduledJobView } from '../../routes/schedules.ts'
 import { visibleJson } from './text.tsx'
 
 /** The fields of the form, in its order. */
-export const scheduleFieldNames = [
+const scheduleFieldNames = [
   ...(['name', 'cron', 'every', 'every_unit', 'zone', 'starts_at', 'ends_at'] as const),
   ...(['type', 'payload', 'queue', 'priority', 'max_retries', 'timeout_ms', 'more'] as const),
   ...(['overlap', 'missed', 'jitter_ms'] as const),

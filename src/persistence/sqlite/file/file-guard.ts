@@ -84,11 +84,6 @@ export class FileGuard {
     return this.#watched.map(({ path }) => path)
   }
 
-  /** Whether the loss of a lock would be noticed. */
-  get seesLocks(): boolean {
-    return this.#watched.some(({ lock }) => lock !== null)
-  }
-
   /**
    * Call it after each commit, before any caller is answered. Checks that the lock which keeps others from removing the log is still held
    * and, unless checked within `restMs`, that no name in the folder appeared or disappeared. Throws `DatabaseLostError`.
