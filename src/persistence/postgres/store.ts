@@ -276,6 +276,8 @@ export class PostgresStore implements Store {
 
   /** If the whole process stood still, its thread did too, and its leases may be lost: that is told instead. */
   async #tellStall(ms: number): Promise<void> {
+    // It is being opened, and nobody can have declared it dead.
+    if (this.#node.id === 0) return
     const time = await this.#node.beat()
     if (time !== null) this.#options.notify({ type: 'stalled', ms })
     await this.#maintenance.beaten(time)

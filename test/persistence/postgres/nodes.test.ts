@@ -1,5 +1,7 @@
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { OwnNode } from '../../../src/persistence/postgres/nodes.ts'
 import { aDatabase, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { shareOfEachGroup } from '../../support/share.ts'
@@ -251,6 +253,22 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     await one.store.enqueue([aJob()])
     expect(await one.store.lease({ limit: 1, ...start })).toHaveLength(1)
     expect((await one.store.verify()).violations).toEqual([])
+  })
+
+  test('have one row each, though the event loop was blocked before that is written', async () => {
+    const { register } = OwnNode.prototype
+    const registered = vi.spyOn(OwnNode.prototype, 'register').mockImplementationOnce(async function (this: OwnNode) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_100)
+      // The loop notices.
+      await setTimeout(1)
+      return register.call(this)
+    })
+
+    const { store, notices } = await openPostgres()
+
+    expect(notices).toEqual([])
+    expect(await store.nodes()).toHaveLength(1)
+    registered.mockRestore()
   })
 
   test('forget one that is long gone, and still refuse what it does when it comes back after days', async () => {
