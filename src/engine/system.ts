@@ -125,6 +125,13 @@ function withCommands(system: System): JobSystem {
   return Object.assign(system, Object.fromEntries(methods) as Pick<JobSystem, BulkCommand>)
 }
 
+function assertStopOptions(options: StopOptions): void {
+  assertOptions('stop', options, ['graceMs', 'crashing'])
+  const { graceMs = 0 } = options
+  if (graceMs >= 0) return
+  throw new InvalidInputError([{ path: 'graceMs', message: `must be 0 or more milliseconds; got ${shown(graceMs)}` }])
+}
+
 class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   readonly #amends: Amends
   readonly #parts: SystemParts
@@ -245,14 +252,13 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     })
   }
 
-  async stop(options: StopOptions = {}): Promise<void> {
-    assertOptions('stop', options, ['graceMs', 'crashing'])
-    const { graceMs = this.#parts.settings.shutdownGraceMs, crashing = false } = options
-    if (!(graceMs >= 0)) {
-      throw new InvalidInputError([
-        { path: 'graceMs', message: `must be 0 or more milliseconds; got ${shown(graceMs)}` },
-      ])
+  stop(options: StopOptions = {}): Promise<void> {
+    try {
+      assertStopOptions(options)
+    } catch (error) {
+      return Promise.reject(error)
     }
+    const { graceMs = this.#parts.settings.shutdownGraceMs, crashing = false } = options
     this.#stopped ??= this.#stop(Math.min(graceMs, timerMaxMs), crashing)
     return this.#stopped
   }

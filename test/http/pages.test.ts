@@ -56,7 +56,7 @@ describe('a page that cannot be shown says why', () => {
     ['/dashboard/jobs/2?x=1', 400, 'is not a known parameter'],
     ['/dashboard/jobs?state=asleep', 400, 'must be one of: blocked, scheduled'],
     ['/dashboard/jobs?created_from=yesterday', 400, 'must be a date and a time'],
-    ['/dashboard/jobs?cursor=x', 400, 'must be the next_cursor'],
+    ['/dashboard/jobs?cursor=x', 400, 'must be the cursor that came with the page before'],
     [`/dashboard/jobs?text=${'x'.repeat(201)}`, 400, 'must be 1 to 200 characters'],
     ['/dashboard/bulk/x', 404, 'there is no such bulk action'],
     ['/dashboard/nope', 404, 'there is nothing at /dashboard/nope'],

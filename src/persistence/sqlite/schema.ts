@@ -25,16 +25,15 @@ export const applicationId = 0x6a6f626d
 export const markEvery = 100
 export const isMark = `seq % ${markEvery} = 0`
 
-/** Null for what a damaged file has in the place of a list. The type of a text that is not JSON is an error. */
-const readable = (list: string) => `iif(json_valid(${list}), iif(json_type(${list}) = 'array', ${list}, NULL), NULL)`
+const readable = (list: string) => `iif(json_valid(${list}), ${list}, NULL)`
 
 /**
  * A join of a row of `event_runs` with its jobs, from the `from`-th on, in the order of their ids; `item.key` is the place of each. Without
  * `job_offsets` their ids follow each other: the short form of a list, with `item` null. A list that cannot be read is of no jobs.
  */
-export function withJobsOf(run: string, from = '0'): string {
+export function withJobsOf(run: string, from = '0', list = readable(`${run}.job_offsets`)): string {
   const lastPlace = `iif(${run}.job_offsets IS NULL, ${run}.length - 1, -1)`
-  return `LEFT JOIN json_each(${readable(`${run}.job_offsets`)}) AS item
+  return `LEFT JOIN json_each(${list}) AS item
     CROSS JOIN jobs ON jobs.id BETWEEN ${run}.first_job_id + coalesce(item.value, ${from}) AND ${run}.first_job_id + coalesce(item.value, ${lastPlace})`
 }
 

@@ -11,6 +11,9 @@ const errorsLengthMax = 262_144
 /** JSON cannot hold a BLOB, which only a damaged row has. */
 const inJson = (column: string) => `iif(typeof(${column}) = 'blob', '', ${column})`
 
+/** Null for what a damaged file has in the place of a list. The type of a text that is not JSON is an error. */
+const listOfJobs = `iif(json_valid(job_offsets), iif(json_type(job_offsets) = 'array', job_offsets, NULL), NULL)`
+
 /**
  * The SELECT for `toTransitions`: all rows as one JSON text, without the stacks of errors, in order because the subquery is limited.
  * Reading this form, and sending it from thread to thread, takes a fifth of the time of objects. It returns at least the first row, and
@@ -26,7 +29,7 @@ export const selectTransitions = `
     FROM (
       SELECT event_runs.id + ${placeIn('event_runs')} AS id, event_runs.id AS run_id, jobs.id AS job_id, jobs.type, jobs.queue,
         event_runs.seq, event, from_state, to_state, event_runs.attempt, at, event_runs.error, cause
-      FROM event_runs ${withJobsOf('event_runs', 'max(:after + 1 - event_runs.id, 0)')}
+      FROM event_runs ${withJobsOf('event_runs', 'max(:after + 1 - event_runs.id, 0)', listOfJobs)}
       WHERE event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)
         AND event_runs.id + ${placeIn('event_runs')} > :after
       ORDER BY event_runs.id LIMIT :limit
