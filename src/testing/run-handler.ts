@@ -2,6 +2,7 @@ import type { StoredResult } from '../engine/job-system.ts'
 import { PayloadError } from '../errors.ts'
 import { checkPayload, defineHandler, type Handler, type JobContext } from '../handlers/define.ts'
 import { toResult } from '../handlers/result.ts'
+import { toStoredPayload } from '../job/payload.ts'
 
 /**
  * Checks the payload against the handler's schema and calls its `run` once, without a queue or a file; resolves with the result as it would
@@ -20,7 +21,7 @@ export async function runHandler<Output, Result>(
   const complete = async () => {}
   const schedule = async () => null
   const { signal } = new AbortController()
-  const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload) ?? 'null'), 'payload')
+  const checked = checkPayload(handler, asStored(payload ?? null), 'payload')
   if (checked.issues) throw new PayloadError(checked.issues)
   const returned = await handler.run(checked.value, {
     jobId: 1,
@@ -37,4 +38,12 @@ export async function runHandler<Output, Result>(
   })
   const text = toResult(handler, returned)
   return text === undefined ? (undefined as StoredResult<Result>) : JSON.parse(text)
+}
+
+/** The payload as `enqueue` stores it, in a copy. Throws `PayloadError` if it cannot. */
+function asStored(payload: unknown): unknown {
+  const faults = toStoredPayload(payload)?.faults ?? []
+  if (faults.length > 0)
+    throw new PayloadError(faults.map(({ path, message }) => ({ path: `payload${path}`, message })))
+  return JSON.parse(JSON.stringify(payload))
 }

@@ -178,6 +178,14 @@ describe('a handler alone', () => {
     await expect(runHandler(resize, { width: -3 })).rejects.toBeInstanceOf(PayloadError)
   })
 
+  test('is not called with a payload that enqueue cannot store', async () => {
+    const any = defineHandler({ type: 'any', payload: z.unknown(), run: (payload) => payload })
+
+    await expect(runHandler(any, { seen: new Map() })).rejects.toThrow('payload.seen: a Map cannot be stored as JSON')
+    await expect(runHandler(any, new Set())).rejects.toThrow('payload: a Set cannot be stored as JSON')
+    expect(await runHandler(any, { at: new Date(0), left: undefined })).toEqual({ at: '1970-01-01T00:00:00.000Z' })
+  })
+
   test('is checked as createJobSystem does', async () => {
     await expect(runHandler({ type: 'resize' } as never, {})).rejects.toThrow(
       'handler "resize": run must be a function',
