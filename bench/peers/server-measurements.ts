@@ -11,6 +11,7 @@ import { median } from '../statistics.ts'
 import type { Measurement } from './measurements.ts'
 import type { Place } from './peer.ts'
 import { urlOf } from './postgres.ts'
+import { serverCpu } from './server-cpu.ts'
 
 /** Run for each value of a ratio. */
 const jobs = 40_000
@@ -39,16 +40,20 @@ export const measurements: readonly Measurement[] = [
     names: ['analyzed', 'beside_analyze'],
     unit: 'ratio',
     about:
-      'drain/s with ANALYZE of its tables at once and every 100 ms, over drain/s with ANALYZE of others; that over drain/s with none',
+      'processor time of a job without ANALYZE over that with ANALYZE at once and every 100 ms, its own left out; drain/s with, over drain/s without',
     detail: { workers, jobs },
     async measure(_, place) {
       const queued = jobs + 2 * warmUpJobs
-      await (await filled(place, 'others', queued)).close()
-      const analyze = await analyzing(place)
-      const withNone = await drain(place, 'plain', queued)
-      const beside = await drain(place, 'beside', queued, () => analyze('others'))
-      const analyzed = await drain(place, 'analyzed', queued, () => analyze('analyzed'))
-      return { analyzed: analyzed / beside, beside_analyze: beside / withNone }
+      const without = await costOf(place, 'plain', queued)
+      const client = await connected(place)
+      const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+      let last: Promise<unknown> = Promise.resolve()
+      const analyze = () => {
+        last = last.then(() => client.query('ANALYZE'))
+        return last
+      }
+      const analyzed = await costOf(place, 'analyzed', queued, analyze, rows[0]!.pid)
+      return { analyzed: without.us / analyzed.us, beside_analyze: analyzed.rate / without.rate }
     },
   },
   {
@@ -119,41 +124,43 @@ async function connected({ port }: Place): Promise<pg.Client> {
   return client
 }
 
-/** ANALYZE of our tables in a schema, one after another, by one connection; they are named, or it would read those of all schemas. */
-async function analyzing(place: Place): Promise<(schema: string) => Promise<unknown>> {
-  const client = await connected(place)
-  const { rows } = await client.query<{ name: string }>(
-    "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'others'",
-  )
-  let last: Promise<unknown> = Promise.resolve()
-  return (schema) => {
-    last = last.then(() => client.query(`ANALYZE ${rows.map(({ name }) => `${schema}.${name}`).join(', ')}`))
-    return last
-  }
-}
-
 function postgresOf({ port }: Place, schema: string) {
   return { connectionString: urlOf(port), schema }
 }
 
-/** Fills a schema and drains it; `meanwhile` is called again and again. Whatever the fill left to be written is written first. */
-async function drain(
+async function drain(place: Place, schema: string, queued: number): Promise<number> {
+  return (await costOf(place, schema, queued)).rate
+}
+
+/**
+ * Fills a schema and drains it; `meanwhile` is called again and again. Whatever the fill left to be written is written first. `us`: processor
+ * time of a job, in this process and the server without the process `exceptPid`.
+ */
+async function costOf(
   place: Place,
   schema: string,
   queued: number,
   meanwhile?: () => Promise<unknown>,
-): Promise<number> {
+  exceptPid?: number,
+): Promise<{ readonly rate: number; readonly us: number }> {
   const engine = await filled(place, schema, queued)
   await meanwhile?.()
   const timer = meanwhile && setInterval(meanwhile, analyzeEveryMs)
   await engine.system.start()
   await engine.begun(warmUpJobs)
-  const begunAt = performance.now()
+  const client = await connected(place)
+  const cpu = async () => {
+    const { user, system } = process.cpuUsage()
+    return user + system + (await serverCpu(client, exceptPid))
+  }
+  const [begunAt, usedBefore, begunCount] = [performance.now(), await cpu(), engine.begunCount]
   await engine.begun(warmUpJobs + jobs - bulkBatch)
   const ms = performance.now() - begunAt
+  const us = ((await cpu()) - usedBefore) / (engine.begunCount - begunCount)
   clearInterval(timer)
+  await client.end()
   await engine.close()
-  return perSecond({ count: jobs - bulkBatch, ms })
+  return { rate: perSecond({ count: jobs - bulkBatch, ms }), us }
 }
 
 async function filled(place: Place, schema: string, queued: number): Promise<Engine> {
