@@ -87,6 +87,7 @@ async function serve(...args: string[]): Promise<void> {
   const processLog = createLog(config.logLevel)
   const { log } = processLog
   process.on('exit', () => processLog.flush(lastLinesMs))
+  for (const warning of config.warnings) log.warn({}, warning)
   const opened: Opened = { graceMs: config.settings.shutdownGraceMs }
   // First, because whoever reads `listening` may send a signal before the next statement, which would end the process.
   handleSignals(opened, processLog)

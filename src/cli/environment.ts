@@ -4,7 +4,8 @@ import { z } from 'zod'
 import { basePathPattern, completeSettings, defaults, ranges, requestDefaults, type Settings } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
-import { secretPattern } from '../handlers/webhook-signature.ts'
+import { keyOf, secretPattern } from '../handlers/webhook-signature.ts'
+import { didYouMean } from '../job/did-you-mean.ts'
 import { type Retention, retentionJson, retentionProblems } from '../job/retention.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
 import { isPostgresAddress, type PostgresOptions, validPostgres } from '../persistence/postgres-options.ts'
@@ -39,6 +40,8 @@ export interface ServerConfig {
   readonly logLevel: string
   readonly smtp: SmtpSettings
   readonly webhook: { readonly allowPrivate: boolean; readonly secret: string | undefined }
+  /** What is valid, but probably not what was meant; in sentences. */
+  readonly warnings: readonly string[]
 }
 
 /** Variables whose invalid values must not be repeated in an error. */
@@ -123,6 +126,10 @@ const variables = {
   WEBHOOK_SECRET: text('ASCII text, or whsec_ and base64 with its padding', secretPattern).optional(),
 }
 const schema = z.object(variables)
+/** Shorter names are near to many others: HOME is two letters from HOST. */
+const misspeltMin = 6
+/** https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md asks for 24 to 64. */
+const secretBytesMin = 24
 /** Whoever writes API_TOKEN= believes that the server is protected, and whoever writes DATABASE_URL= that the jobs are not in a file. */
 const mustNotBeEmpty = new Set(['API_TOKEN', 'DATABASE_URL'])
 
@@ -150,7 +157,8 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     delete given[name]
   }
   const isGraceKnown = given.SHUTDOWN_GRACE_MS !== undefined || Boolean(env.KUBERNETES_SERVICE_HOST)
-  const config = { ...toConfig(parsed.success ? parsed.data : schema.parse(given)), isGraceKnown }
+  const warnings = warningsOf([...Object.keys(env), ...Object.keys(fromFile)], given.WEBHOOK_SECRET)
+  const config = { ...toConfig(parsed.success ? parsed.data : schema.parse(given)), isGraceKnown, warnings }
   problems.push(...conflictsIn(config))
   if (given.DATABASE_URL && given.DATABASE_PATH)
     problems.push('DATABASE_URL and DATABASE_PATH are both set; the jobs are in one of them')
@@ -213,7 +221,18 @@ function conflictsIn({ host, apiToken, settings, databasePath, retention }: Serv
   return conflicts
 }
 
-function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKnown'> {
+function warningsOf(names: readonly string[], secret: string | undefined): string[] {
+  const known = Object.keys(variables)
+  const warnings = [...new Set(names)].flatMap((name) => {
+    const meant = name.length < misspeltMin || known.includes(name) ? '' : didYouMean(name, known)
+    return meant === '' ? [] : [`${name} is not a setting${meant}`]
+  })
+  if (secret === undefined || keyOf(secret).length >= secretBytesMin) return warnings
+  const asked = `WEBHOOK_SECRET is shorter than the ${secretBytesMin} to 64 bytes that Standard Webhooks asks for`
+  return [...warnings, `${asked}; create one with: echo whsec_$(openssl rand -base64 32)`]
+}
+
+function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKnown' | 'warnings'> {
   return {
     settings: completeSettings({
       workers: given.WORKER_COUNT,

@@ -17,11 +17,16 @@ export function createSigner(secret: string): (id: string, now: number, body: st
       `the webhook secret, of ${secret.length} characters, is neither ASCII text nor whsec_ followed by base64 with its padding`,
     )
   }
-  const prefix = 'whsec_'
-  const key = secret.startsWith(prefix) ? Buffer.from(secret.slice(prefix.length), 'base64') : Buffer.from(secret)
+  const key = keyOf(secret)
   return (id, now, body) => {
     const timestamp = Math.floor(now / 1_000)
     const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
     return { 'webhook-timestamp': `${timestamp}`, 'webhook-signature': `v1,${signature}` }
   }
+}
+
+/** The bytes that sign, of a secret that `secretPattern` matches. */
+export function keyOf(secret: string): Buffer {
+  const prefix = 'whsec_'
+  return secret.startsWith(prefix) ? Buffer.from(secret.slice(prefix.length), 'base64') : Buffer.from(secret)
 }

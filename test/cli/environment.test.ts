@@ -36,6 +36,7 @@ test('without any settings the defaults apply', () => {
       shutdownGraceMs: 25_000,
     },
     isGraceKnown: false,
+    warnings: [],
     host: '127.0.0.1',
     port: 8080,
     allowedHosts: [],
@@ -392,6 +393,36 @@ test.each<[Record<string, string>, string, boolean]>([
   [{ SHUTDOWN_GRACE_MS: '' }, '', false],
 ])('with the environment %j and .env %j the grace counts as chosen: %s', (env, dotEnv, isKnown) => {
   expect(readEnvironment(env, dotEnv).isGraceKnown).toBe(isKnown)
+})
+
+describe('a warning', () => {
+  test('names a variable that is nearly a setting, in the environment and in .env, once', () => {
+    const env = {
+      WORKER_COUT: '4',
+      HOME: '/root',
+      PATH: '/bin',
+      LOGNAME: 'ada',
+      npm_config_port: '1',
+      WORKER_COUNT: '3',
+    }
+
+    expect(read(env, 'WORKER_COUT=4\nSMTP_PASS=secret\nOTHER_APP=1').warnings).toEqual([
+      'WORKER_COUT is not a setting; did you mean WORKER_COUNT?',
+      'SMTP_PASS is not a setting; did you mean SMTP_PASSWORD?',
+    ])
+  })
+
+  const short =
+    'WEBHOOK_SECRET is shorter than the 24 to 64 bytes that Standard Webhooks asks for; create one with: echo whsec_$(openssl rand -base64 32)'
+
+  test.each([
+    ['twenty-three-bytes-long', [short]],
+    [`whsec_${Buffer.alloc(23).toString('base64')}`, [short]],
+    [`whsec_${Buffer.alloc(24).toString('base64')}`, []],
+    ['twenty-four-bytes-of-txt', []],
+  ])('says that a secret is short, as it signs: %s', (WEBHOOK_SECRET, warnings) => {
+    expect(read({ WEBHOOK_SECRET }).warnings).toEqual(warnings)
+  })
 })
 
 describe('a token that is easy to guess', () => {
