@@ -5,6 +5,7 @@ import { edgesOn, eventsFrom, hasTag } from '../../machines/edges.ts'
 import type { EventType, JobState } from '../../machines/job.ts'
 import { rateMs } from '../../machines/prefetch.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
+import { timers } from '../../runtime/timers.ts'
 import { CommitMeter } from '../commit-meter.ts'
 import { LoopBeat, noStalls } from '../loop-beat.ts'
 import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
@@ -81,6 +82,8 @@ const retainStepMs = 20
 const mergeCountsMs = 1_000
 /** How often a change of a job is tried that was refused, though its state allows it by then. */
 const amendTriesMax = 3
+/** Between two tries of a start that finds no server, in ms. */
+const recoverAgainMs = 100
 
 export interface PostgresStoreOptions extends PostgresOptions {
   /** A server; null for a producer. */
@@ -352,11 +355,19 @@ export class PostgresStore implements Store {
     this.#loopBeat?.letLive(timeoutMs)
   }
 
+  /** Waits for a server that is away: a start goes on by itself, as all that has started does. */
   async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {
-    const recovered = await this.#recovery.recover(onProgress)
-    this.#maintenance.hasRecovered = true
-    this.#claims.lookAgain()
-    return recovered
+    for (;;) {
+      try {
+        const recovered = await this.#recovery.recover(onProgress)
+        this.#maintenance.hasRecovered = true
+        this.#claims.lookAgain()
+        return recovered
+      } catch (error) {
+        if (this.#closed || !(error instanceof UnavailableError)) throw error
+        await new Promise((resolve) => timers.setTimeout(resolve, recoverAgainMs))
+      }
+    }
   }
 
   async send(command: Command, id: number, cause: string | null = null): Promise<CommandResult> {

@@ -265,6 +265,30 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     await until(async () => (await ofStores(admin)).length === 0)
   })
 
+  test('starts once the server is there again, however long that takes', async () => {
+    const server = ownServer()
+    const { store } = await openPostgres({ connectionString: server.address })
+    server.stop()
+
+    const recovering = store.recoverOrphans()
+    const first = await Promise.race([recovering, setTimeout(3_000, 'waits')])
+    server.start()
+
+    expect(first).toBe('waits')
+    expect(await recovering).toMatchObject({ leased: 0, running: 0 })
+  })
+
+  test('ends the wait of a start for a server when it is closed', async () => {
+    const server = ownServer()
+    const { store } = await openPostgres({ connectionString: server.address })
+    server.stop()
+
+    const refused = expect(store.recoverOrphans()).rejects.toMatchObject({ code: 'unavailable' })
+    await store.close()
+
+    await refused
+  })
+
   test('refuses reads that get no connection in time, and new jobs whose table is locked, and serves both afterwards', async () => {
     const { store, path, notices } = await openPostgres({ maxConnections: oneWriter })
     const [id] = ids(await store.enqueue([aJob()]))
