@@ -141,4 +141,19 @@ describe('jobs that succeed together', () => {
     ])
     expect(rows()).toEqual([[1, 3, '[1,2']])
   })
+
+  test('that a damaged row has lost are unreadable, and not as if nothing had been returned', async () => {
+    const { db, store, path } = await succeeded(['1', 'null', '3'])
+    const law = db.prepare(`SELECT sql FROM sqlite_schema WHERE name = 'job_results_are_final'`).pluck().get() as string
+    db.exec(`DROP TRIGGER job_results_are_final; UPDATE job_results SET result = '[1,null]'; ${law}`)
+
+    const found = [...(await store.ended([1, 2, 3]))].map(([, { result }]) => result)
+
+    expect(found).toEqual(['1', 'null', ''])
+    await store.close()
+    expect(verifyFile(path).violations).toMatchObject([
+      { invariant: 'I1', jobId: 3, message: 'its result is not JSON' },
+      { invariant: 'I1', jobId: 1 },
+    ])
+  })
 })

@@ -37,9 +37,9 @@ export const selectTransitions = `
   )
   WHERE errors_before <= ${errorsLengthMax}`
 
-/** The result of the job with that id, from the row that has those of several jobs or only its own; of a damaged row all, which is no JSON. */
+/** The result of the job with that id, from the row that has those of several jobs or only its own; of a damaged row what is no JSON. */
 export function resultOf(id: string): string {
-  return `(SELECT CASE WHEN length > 1 AND json_valid(result) THEN result -> CAST(${id} - job_id AS INTEGER) ELSE result END
+  return `(SELECT CASE WHEN length > 1 AND json_valid(result) THEN coalesce(result -> CAST(${id} - job_id AS INTEGER), '') ELSE result END
     FROM job_results WHERE job_id = (SELECT max(job_id) FROM job_results WHERE job_id <= ${id}) AND ${id} < job_id + length)`
 }
 

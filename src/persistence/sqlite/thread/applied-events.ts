@@ -1,7 +1,7 @@
 import type { LeaseEvent } from '../../store.ts'
 import type { AttemptTraces, RefusedEvent, ResultList, Results } from './protocol.ts'
 
-/** The most results of a list, and characters after which none is added: a result is read by reading its list, which fits into a page. */
+/** The most results of a list, and characters after which none is added: a result is read by reading its list, which in ASCII fits into a page. */
 const listMax = 128
 const listLengthMax = 4_000
 
