@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
+import Database from 'better-sqlite3'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
@@ -22,6 +23,13 @@ import { aJob, openStore, startAt } from '../../support/store.ts'
 import { tempFolder } from '../../support/temp.ts'
 import { ids, rows } from '../conformance/helpers.ts'
 import { aServedFile, copy, fill, keyed } from './a-file.ts'
+
+/** A producer may do so after the server has stopped, until the move has the file alone. */
+function enqueueBySql(path: string): void {
+  const db = new Database(path)
+  db.exec("INSERT INTO new_jobs (type, payload) VALUES ('noop', '{}')")
+  db.close()
+}
 
 describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', () => {
   test('are there in every state, with all that is stored of them', async () => {
@@ -45,7 +53,10 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     await fill(file, 1)
     let [during, waiting] = [0, 0]
     const steps: string[] = []
-    const { run, connectionString, schema } = await copy(file.path, ({ step }) => steps.push(step))
+    const { run, connectionString, schema } = await copy(file.path, ({ step }) => {
+      steps.push(step)
+      if (step === 'locked') enqueueBySql(file.path)
+    })
     const working = (async () => {
       while (!steps.includes('waiting')) {
         await fill(file, 1)
