@@ -48,6 +48,11 @@ export const scheduleBugs: readonly Mutation[] = [
   bug(
     'after a long downtime the oldest ticks run, not the newest',
     downtime('all runs at most the newest 100, and the oldest of these tells what it stands for'),
+    { file: missed, find: 'counted.slice(-runsMax)', replace: 'counted.slice(0, runsMax)' },
+  ),
+  bug(
+    'after a downtime of more ticks than are counted the oldest run, not the newest',
+    downtime('all runs the newest 100 of more than are counted'),
     {
       file: missed,
       text: 'for (let tick = last; tick !== null',

@@ -82,6 +82,15 @@ describe('after a downtime', () => {
     expect(due.run.slice(1).every(({ missed: these }) => these === null)).toBe(true)
   })
 
+  test('all runs the newest 100 of more than are counted', () => {
+    const due = dueTicks(byCron('* * * * * *'), at('2026-11-20T12:00:00Z'), now, 'all')
+    const replayed = due.run.filter(({ tick }) => tick < now - minute)
+
+    expect(due.missed).toMatchObject({ count: 10_000, isMore: true })
+    expect(replayed).toHaveLength(100)
+    expect([replayed[0]!.tick, replayed.at(-1)!.tick]).toEqual([now - minute - 100_000, now - minute - 1_000])
+  })
+
   test('all runs no tick that is older than 24 hours', () => {
     const due = dueTicks(byCron('0 * * * *'), at('2026-11-20T12:00:00Z'), now, 'all')
 
