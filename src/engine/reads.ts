@@ -143,6 +143,12 @@ function onProgressOf<OnProgress>({ onProgress }: { readonly onProgress?: OnProg
   throw new InvalidInputError([{ path: 'onProgress', message: `must be a function; got ${shown(onProgress)}` }])
 }
 
+/** Throws `InvalidInputError` if it is given and is not a number of milliseconds, of any length. */
+export function assertMs(path: string, ms: number | undefined): void {
+  if (ms === undefined || ms >= 0) return
+  throw new InvalidInputError([{ path, message: `must be 0 or more milliseconds; got ${shown(ms)}` }])
+}
+
 /** Throws `InvalidInputError` if it is given and is not an `AbortSignal`. */
 export function assertSignal(signal: unknown): void {
   if (signal === undefined || typeof (signal as AbortSignal | null)?.addEventListener === 'function') return

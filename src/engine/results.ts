@@ -8,7 +8,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { assertOptions } from './caller-options.ts'
 import { isHandler } from './first-steps.ts'
 import type { ResultOptions } from './job-system.ts'
-import { assertId, assertSignal } from './reads.ts'
+import { assertId, assertMs, assertSignal } from './reads.ts'
 import { ResultWaiters } from './result-waiters.ts'
 
 /** The longest delay of `setTimeout`; with a longer one it fires at once. */
@@ -116,10 +116,7 @@ function assertWait(options: ResultOptions): void {
   if (typeof options !== 'object' || options === null)
     throw new InvalidInputError([{ path: '', message: `options must be { timeoutMs, signal }; got ${shown(options)}` }])
   const { timeoutMs, signal } = options
-  if (timeoutMs !== undefined && !(timeoutMs >= 0))
-    throw new InvalidInputError([
-      { path: 'timeoutMs', message: `must be 0 or more milliseconds; got ${shown(timeoutMs)}` },
-    ])
+  assertMs('timeoutMs', timeoutMs)
   assertSignal(signal)
 }
 

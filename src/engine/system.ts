@@ -1,5 +1,5 @@
 import type { Actor } from 'xstate'
-import { abortGraceMs, type Settings, shown } from '../config.ts'
+import { abortGraceMs, type Settings } from '../config.ts'
 import {
   IllegalTransitionError,
   InvalidInputError,
@@ -54,7 +54,7 @@ import type {
   SystemLog,
   Telemetry,
 } from './job-system.ts'
-import { assertId, StoreReads } from './reads.ts'
+import { assertId, assertMs, StoreReads } from './reads.ts'
 import { Results } from './results.ts'
 import type { Schedules } from './schedules/schedules.ts'
 import { Scheduling } from './schedules/scheduling.ts'
@@ -123,13 +123,6 @@ function withCommands(system: System): JobSystem {
     ] as const
   })
   return Object.assign(system, Object.fromEntries(methods) as Pick<JobSystem, BulkCommand>)
-}
-
-function assertStopOptions(options: StopOptions): void {
-  assertOptions('stop', options, ['graceMs', 'crashing'])
-  const { graceMs = 0 } = options
-  if (graceMs >= 0) return
-  throw new InvalidInputError([{ path: 'graceMs', message: `must be 0 or more milliseconds; got ${shown(graceMs)}` }])
 }
 
 class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
@@ -254,7 +247,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 
   stop(options: StopOptions = {}): Promise<void> {
     try {
-      assertStopOptions(options)
+      assertOptions('stop', options, ['graceMs', 'crashing'])
+      assertMs('graceMs', options.graceMs)
     } catch (error) {
       return Promise.reject(error)
     }

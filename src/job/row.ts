@@ -1,10 +1,8 @@
 import type { JobState } from '../machines/job.ts'
 import type { StoredError } from '../machines/stored-error.ts'
-import { type fields, type NewJob, storedFields } from './fields.ts'
+import { type fields, type NewJob, type StoredName, storedFields } from './fields.ts'
 import type { TraceContext } from './trace-context.ts'
 import type { UniqueTerms, uniqueOutcomes } from './unique.ts'
-
-type StoredName = (typeof storedFields)[number][0]
 
 /** The fields that a caller set, as readers get them. */
 type ReadFields = {

@@ -42,8 +42,9 @@ export async function runHandler<Output, Result>(
 
 /** The payload as `enqueue` stores it, in a copy. Throws `PayloadError` if it cannot. */
 function asStored(payload: unknown): unknown {
-  const faults = toStoredPayload(payload)?.faults ?? []
-  if (faults.length > 0)
-    throw new PayloadError(faults.map(({ path, message }) => ({ path: `payload${path}`, message })))
-  return JSON.parse(JSON.stringify(payload))
+  const stored = toStoredPayload(payload)
+  if (!stored) return JSON.parse(JSON.stringify(payload))
+  const { value, faults } = stored
+  if (faults.length === 0) return value
+  throw new PayloadError(faults.map(({ path, message }) => ({ path: `payload${path}`, message })))
 }
